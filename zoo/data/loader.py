@@ -1,0 +1,131 @@
+"""Batches for one process: which images, in which order, with which weight, already on the device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from zoo.data.augment import Draws, augment, erase
+from zoo.data.pixels import Pixels
+from zoo.data.random import stream
+from zoo.recipe import Augment
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's share of a batch.
+
+    inputs: what the module reads, (b, ...); labels: int64 (b,); indices: int64 (b,) into the split, on the CPU.
+    weights: float32 (b,), 1 for an image, 0 for one that only fills up a short last share; count: how many are 1.
+    """
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+    weights: torch.Tensor
+    count: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """This process among all: every process takes every `count`-th image, so that shares differ by one at most."""
+
+    rank: int = 0
+    count: int = 1
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(indices, weights) of this process's share, filled up with weight 0 to the size of the largest share."""
+        share = indices[self.rank :: self.count]
+        short = -(-len(indices) // self.count) - len(share)
+        filled = np.concatenate([share, np.repeat(indices[:1], short)])
+        return filled, (np.arange(len(filled)) < len(share)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """uint8 or float pixels in 0..255 -> what the backbone was pretrained on: (x / 255 - mean) / std per channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels_last: bool
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device).view(1, -1, 1, 1)
+        shift = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return torch.addcmul(shift.view(1, -1, 1, 1), images.float(), scale).contiguous(memory_format=layout)
+
+
+def shuffled(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of one epoch over `rows`, all processes together; a last batch of one joins the one before."""
+    order = rows[np.random.default_rng(stream(seed, epoch, 104729)).permutation(len(rows))]
+    return in_order(order, batch_size, merge_single=True)
+
+
+def in_order(rows: np.ndarray, batch_size: int, merge_single: bool = False) -> list[np.ndarray]:
+    """Consecutive batches. `merge_single` avoids a batch of one image, for which batch norm has no variance."""
+    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    if merge_single and len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
+
+
+@dataclass(frozen=True)
+class ImageLoader:
+    """Batches of images: gathered, moved to the device, augmented (`how` given), normalised."""
+
+    pixels: Pixels
+    labels: np.ndarray
+    normalise: Normalise
+    size: int
+    device: torch.device
+    shard: Shard
+    how: Augment | None = None
+    seed: int = 0
+
+    def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
+        """This process's share of each batch in `order`."""
+        shares = [self.shard.take(indices) for indices in order]
+        images = self.pixels.batches([indices for indices, _ in shares])
+        for (indices, weights), raw in zip(shares, images, strict=True):
+            at = torch.from_numpy(indices)
+            yield Batch(
+                self._prepared(raw.to(self.device, non_blocking=True), at, epoch),
+                torch.from_numpy(self.labels[indices]).to(self.device, non_blocking=True),
+                at,
+                torch.from_numpy(weights).to(self.device, non_blocking=True),
+                int(weights.sum()),
+            )
+
+    def _prepared(self, images: torch.Tensor, indices: torch.Tensor, epoch: int) -> torch.Tensor:
+        if self.how is None:
+            return self.normalise(images)
+        draws = Draws(self.seed, epoch, indices)
+        return erase(self.normalise(augment(images, self.how, draws, self.size)), self.how.erase, draws)
+
+
+@dataclass(frozen=True)
+class FeatureLoader:
+    """Batches of features that were computed once, (N, ...) on the CPU or the device."""
+
+    features: torch.Tensor
+    labels: np.ndarray
+    device: torch.device
+    shard: Shard
+
+    def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
+        """This process's share of each batch in `order`."""
+        for indices in order:
+            share, weights = self.shard.take(indices)
+            at = torch.from_numpy(share)
+            yield Batch(
+                self.features[at.to(self.features.device)].to(self.device, non_blocking=True),
+                torch.from_numpy(self.labels[share]).to(self.device),
+                at,
+                torch.from_numpy(weights).to(self.device),
+                int(weights.sum()),
+            )
+
+
+Loader = ImageLoader | FeatureLoader

@@ -1,0 +1,126 @@
+"""The decoded images of a split: in memory as uint8 where they fit, else decoded by worker processes as they are needed."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from zoo.data.images import UnreadableImage, decode, square, to_array
+from zoo.errors import DataError
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image becomes a square: side in pixels, crop_pct as in evaluation, channels stored (1 for grey)."""
+
+    size: int
+    crop_pct: float = 1.0
+    channels: int = 3
+
+    @property
+    def nbytes(self) -> int:
+        return self.channels * self.size * self.size
+
+    def __call__(self, encoded: Any) -> np.ndarray:
+        """uint8 (C, size, size). Raises UnreadableImage."""
+        return to_array(square(decode(encoded), self.size, self.crop_pct), self.channels)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Images as they are stored: `read(indices)` gives them still encoded, `name(i)` says which one image i is."""
+
+    count: int
+    read: Callable[[Sequence[int]], list[Any]]
+    name: Callable[[int], str]
+
+    def views(self, indices: Sequence[int], view: View, faults: dict[int, str]) -> Iterator[np.ndarray | None]:
+        """Decoded pixels of each image; None for an unreadable one, which is noted in `faults` with its name."""
+        for index, encoded in zip(indices, self.read(indices), strict=True):
+            try:
+                yield view(encoded)
+            except UnreadableImage as problem:
+                faults[index] = f"{self.name(index)}: {problem}"
+                yield None
+
+
+class MemoryPixels:
+    """Every image decoded once: uint8 (N, C, size, size)."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self.images = images
+
+    def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
+        """uint8 (B, C, size, size) for each array of indices."""
+        for indices in order:
+            yield self.images[torch.from_numpy(indices)]
+
+
+class StreamedPixels:
+    """Images decoded by `workers` processes, a few batches ahead."""
+
+    def __init__(self, encoded: Encoded, view: View, workers: int) -> None:
+        self.encoded, self.view, self.workers = encoded, view, workers
+
+    def __len__(self) -> int:
+        return self.encoded.count
+
+    def __getitems__(self, indices: list[int]) -> list[torch.Tensor]:
+        faults: dict[int, str] = {}
+        views = list(self.encoded.views(indices, self.view, faults))
+        if faults:
+            raise DataError(unreadable(list(faults.values()), self.encoded.count))
+        return [torch.from_numpy(np.ascontiguousarray(v)) for v in views]
+
+    def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
+        """uint8 (B, C, size, size) for each array of indices."""
+        loader = DataLoader(
+            self,  # type: ignore[arg-type]
+            batch_sampler=[list(map(int, indices)) for indices in order],
+            num_workers=self.workers,
+            collate_fn=torch.stack,
+            generator=torch.Generator(),
+            worker_init_fn=_single_thread,
+            pin_memory=torch.cuda.is_available(),
+        )
+        yield from loader
+
+
+Pixels = MemoryPixels | StreamedPixels
+
+
+def _single_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def load_into_memory(encoded: Encoded, view: View, tick: Callable[[int], None]) -> tuple[torch.Tensor, dict[int, str]]:
+    """All images decoded, uint8 (N, C, size, size), and what is wrong with each unreadable one (its pixels are 0).
+
+    tick: called with the number of images just done.
+    """
+    images = torch.zeros(encoded.count, view.channels, view.size, view.size, dtype=torch.uint8)
+    target = images.numpy()
+    faults: dict[int, str] = {}
+
+    def fill(indices: range) -> int:
+        for i, pixels in zip(indices, encoded.views(indices, view, faults), strict=True):
+            if pixels is not None:
+                target[i] = pixels
+        return len(indices)
+
+    chunks = [range(i, min(i + 256, encoded.count)) for i in range(0, encoded.count, 256)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for done in pool.map(fill, chunks):
+            tick(done)
+    return images, dict(sorted(faults.items()))
+
+
+def unreadable(messages: Sequence[str], count: int) -> str:
+    """One line for any number of unreadable images."""
+    first = "; ".join(messages[:3]) + (f"; and {len(messages) - 3} more" if len(messages) > 3 else "")
+    return f"{len(messages)} of {count} images cannot be read: {first}. Mend or remove them, or pass data.corrupt=skip for training images"

@@ -1,0 +1,181 @@
+"""YAML + `key=value` overrides -> Recipe. Every fault at once, each with file, line, key and the nearest right name."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from zoo import yaml12
+from zoo.catalog import find_recipe
+from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean
+from zoo.plugins import Kind, find, find_backbone
+from zoo.recipe import Named, Recipe, Section
+from zoo.signature import signature
+
+COMMAND_LINE = "command line"
+PARTS: dict[tuple[str, ...], Kind] = {("model", "head"): "head", ("schedule",): "schedule"}
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe called `name` (or in the file `name`) with `key=value` overrides. Raises RecipeError with all faults."""
+    return read_recipe(find_recipe(name), overrides)
+
+
+def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe in a YAML file with `key=value` overrides. Raises RecipeError with all faults."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError([f"{path}: not UTF-8 text (byte {error.start}); save the recipe as UTF-8"]) from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_recipe(text, str(path), overrides)
+
+
+def parse_recipe(text: str, label: str, overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe from YAML text; `label` names it in faults."""
+    try:
+        tree, lines = yaml12.parse(text)
+    except yaml12.YamlFault as fault:
+        raise RecipeError([f"{label}:{fault.line}: {fault}"]) from None
+    if not isinstance(tree, dict):
+        found = "nothing" if tree is None else f"a {'list' if isinstance(tree, list) else 'value'}"
+        raise RecipeError([f"{label}: a recipe is a mapping with the keys model and data, found {found}"])
+    where = {path: f"{label}:{line}" for path, line in lines.items()}
+    for path, value in sorted(_overrides(overrides), key=lambda item: item[0][-1] != "name" and len(item[0]) > 1):
+        _put(tree, path, value)
+        where[path] = COMMAND_LINE
+    return _recipe(tree, where, label)
+
+
+def _overrides(pairs: Iterable[str]) -> list[tuple[tuple[str, ...], Any]]:
+    """`a.b=value` -> (("a", "b"), value), the value read as YAML."""
+    result = []
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UsageError(f"'{pair}' is not an override. Write key=value, as in data.limit=512")
+        try:
+            value, _ = yaml12.parse(text)
+        except yaml12.YamlFault as fault:
+            raise RecipeError([f"{COMMAND_LINE}: {key}: {fault}"]) from None
+        result.append((tuple(key.split(".")), value))
+    return result
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set one key; a part under a new name starts with that part's own defaults."""
+    for depth, key in enumerate(path[:-1], 1):
+        inner = tree.get(key)
+        if isinstance(inner, str) and path[:depth] in PARTS:
+            inner = {"name": inner}
+        tree[key] = tree = dict(inner) if isinstance(inner, Mapping) else {}
+    if path[-1] == "name" and path[:-1] in PARTS and tree.get("name") != value:
+        tree.clear()
+    tree[path[-1]] = value
+
+
+def _recipe(tree: dict[str, Any], where: Mapping[tuple, str], label: str) -> Recipe:
+    recipe, faults = None, []
+    try:
+        recipe = Recipe.model_validate(tree)
+    except ValidationError as error:
+        faults = [(_user_path(e["loc"]), _sentence(e)) for e in error.errors()]
+    faults += [*_part_faults(tree), *_backbone_faults(tree)]
+    if faults or recipe is None:
+        raise RecipeError(f"{_place(path, where, label)}: {'.'.join(path)}: {text}" for path, text in faults)
+    return recipe
+
+
+def _place(path: tuple, where: Mapping[tuple, str], label: str) -> str:
+    """The nearest known place of a key: its own line, else its parent's."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in where:
+            return where[path[:length]]
+    return label
+
+
+def _user_path(loc: tuple) -> tuple[str, ...]:
+    """pydantic's location without the names of union members."""
+    path: list[str] = []
+    model: Any = Recipe
+    for part in loc:
+        if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
+            model = model.model_fields[part].annotation
+        elif path and model is not Named and not (isinstance(model, type) and issubclass(model, BaseModel)):
+            break
+        path.append(str(part))
+    return tuple(path)
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """A pydantic error in the user's words."""
+    kind, context, found = error["type"], error.get("ctx", {}), error["input"]
+    if kind == "extra_forbidden":
+        known = _keys_beside(error["loc"])
+        return f"unknown key.{did_you_mean(str(error['loc'][-1]), known) or ' See them all: zoo show --schema'}"
+    if kind == "missing":
+        return "missing, and it has no default. See zoo show --schema"
+    if kind == "literal_error":
+        choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        hint = did_you_mean(found, choices) if isinstance(found, str) else ""
+        return f"expected {context['expected']}, found {found!r}" + (f".{hint}" if "Did" in hint else "")
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"expected a mapping (key: value), found {found!r}"
+    text = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"expected {text}, found {found!r}"
+
+
+def _keys_beside(loc: tuple) -> list[str]:
+    model: Any = Recipe
+    for part in loc[:-1]:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields) if issubclass(model, Section) else []
+
+
+def _part_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
+    """Names and options of head and schedule that nothing carries."""
+    for path, kind in PARTS.items():
+        spec: Any = tree
+        for key in path:
+            spec = spec.get(key) if isinstance(spec, Mapping) else None
+        spec = {"name": spec} if isinstance(spec, str) else spec
+        if not isinstance(spec, Mapping) or not isinstance(name := spec.get("name"), str):
+            continue
+        options = {key: value for key, value in spec.items() if key != "name"}
+        try:
+            faults = signature(find(kind, name)).faults(f"{kind} '{name}'", options)
+        except ZooError as error:
+            yield (*path, "name"), str(error)
+        else:
+            yield from (((*path, option), text) for option, text in faults)
+
+
+def _backbone_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
+    model = tree.get("model")
+    if not isinstance(model, Mapping) or not isinstance(name := model.get("backbone"), str):
+        return
+    try:
+        plugin = find_backbone(name)
+        options = model.get("options") or {}
+        faults = signature(plugin).faults(f"backbone '{name}'", options) if plugin and isinstance(options, dict) else []
+    except ZooError as error:
+        yield ("model", "backbone"), str(error)
+    else:
+        yield from ((("model", "options", option), text) for option, text in faults)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """YAML that loads as the same recipe; every key is written."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes text that YAML 1.2 would read as something else."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        quote = "'" if yaml12.scalar(value) != value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=quote)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(recipe.model_dump(), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -1,0 +1,186 @@
+"""A model folder: what training leaves, what plain timm loads, what `zoo.load` gives back whole.
+
+    config.json          timm's layout, plus a `zoo` section: head, image size, how the backbone is built
+    model.safetensors    the timm model; with a head that timm does not have, its backbone alone
+    head.safetensors     that head
+    README.md            model card
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models._hub import save_config_for_hf
+from torch import nn
+
+from zoo.contracts import API_VERSION
+
+from zoo.data.loader import Normalise
+from zoo.data.pixels import View
+from zoo.errors import ModelError
+from zoo.models.backbone import config, read_safetensors
+from zoo.models.classifier import Classifier, build_classifier
+from zoo.plugins import find_backbone
+from zoo.recipe import Model, Named, Recipe
+from zoo.training.checkpoint import disk_faults, sync
+
+
+@dataclass(frozen=True)
+class ImageClassifier:
+    """A trained model with everything needed to use it.
+
+    model: images (B, C, H, W), normalised, to logits (B, K); classes: K names; view and normalise: how a picture
+    becomes an input; about: the `zoo` section of `config.json`, empty for a folder that timm wrote.
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    view: View
+    normalise: Normalise
+    about: Mapping[str, Any]
+
+    def inputs(self, images: Sequence[Any]) -> torch.Tensor:
+        """Paths, bytes or PIL images -> normalised (B, C, size, size). Raises DataError for an unreadable one."""
+        views = [self.view(image) for image in images]
+        return self.normalise(torch.from_numpy(np.stack(views)))
+
+    @torch.inference_mode()
+    def __call__(self, images: Sequence[Any]) -> torch.Tensor:
+        """Probabilities (B, K) for paths, bytes or PIL images."""
+        return self.model(self.inputs(images)).float().softmax(1)
+
+
+def save_model(
+    folder: Path, model: nn.Module, recipe: Recipe, classes: Sequence[str], view: View, normalise: Normalise, card: str
+) -> None:
+    """Write the model folder as a whole: made beside, flushed, renamed. Raises DiskFull, RunError."""
+    part = folder.with_name(f".part-{folder.name}")
+    size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    with disk_faults(folder.parent, size):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            _write_weights(part, model)
+            _write_config(part / "config.json", model, recipe, classes, view, normalise)
+            (part / "README.md").write_text(card, encoding="utf-8")
+            for file in part.iterdir():
+                file.chmod(0o644)
+                sync(file)
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+def _write_weights(folder: Path, model: nn.Module) -> None:
+    for name, module in _parts(model).items():
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
+        save_file(tensors, folder / f"{name}.safetensors", metadata={"format": "pt"})
+
+
+def _parts(model: nn.Module) -> dict[str, nn.Module]:
+    return {"model": model.backbone, "head": model.head} if isinstance(model, Classifier) else {"model": model}
+
+
+def _write_config(path: Path, model: nn.Module, recipe: Recipe, classes: Sequence[str], view: View, normalise: Normalise) -> None:
+    backbone = _parts(model)["model"]
+    how = {
+        "input_size": (view.channels, view.size, view.size),
+        "crop_pct": view.crop_pct,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+        "mean": normalise.mean,
+        "std": normalise.std,
+    }
+    labels = {"label_names": list(classes)} if backbone is model else {}
+    save_config_for_hf(backbone, str(path), model_config=labels, data_config=how)
+    written = json.loads(path.read_text())
+    name, options = _rebuildable(recipe.model, written)
+    written["zoo"] = {
+        "contract": API_VERSION,
+        "task": "multi-class",
+        "backbone": name,
+        "options": options,
+        "in_chans": view.channels,
+        "head": {"name": recipe.model.head.name, **recipe.model.head.options},
+        "classes": list(classes),
+        "image_size": view.size,
+        "crop_pct": view.crop_pct,
+        "mean": list(normalise.mean),
+        "std": list(normalise.std),
+    }
+    path.write_text(json.dumps(written, indent=2))
+
+
+def _rebuildable(spec: Model, written: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A backbone name and options that do not hang on a folder or a repository."""
+    plugin = find_backbone(spec.backbone)
+    if plugin is not None:
+        return plugin.full_name, spec.options
+    given = {k: v for k, v in written.get("model_args", {}).items() if k not in ("num_classes", "in_chans", "img_size")}
+    return f"timm:{written['architecture']}", {**given, **spec.options}
+
+
+def load(folder: str | Path) -> ImageClassifier:
+    """The classifier in a run folder or a model folder, in eval mode on the CPU. Raises ModelError."""
+    path = Path(folder)
+    if (path / "recipe.yaml").is_file() and not (path / "config.json").is_file():
+        if not (path / "model" / "config.json").is_file():
+            raise ModelError(f"the run '{path}' is not finished, it has no model yet. Go on with it: zoo resume {path}")
+        path = path / "model"
+    if not (path / "config.json").is_file():
+        raise ModelError(f"'{folder}' is neither a run nor a model folder (no recipe.yaml, no config.json)")
+    try:
+        written = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        about = written.get("zoo")
+        loaded = _load_zoo(path, about) if about else _load_timm(path, written)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path / 'config.json'} is damaged: {type(error).__name__}: {error}") from error
+    loaded.model.eval()
+    return loaded
+
+
+def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:
+    spec = Model(
+        backbone=about["backbone"], pretrained=False, options=about["options"], head=Named(**about["head"]), in_chans=about["in_chans"]
+    )
+    model = build_classifier(spec, len(about["classes"]), about["image_size"], weights=False)
+    for name, module in _parts(model).items():
+        file = path / f"{name}.safetensors"
+        _fill(module, read_safetensors(file), file)
+    view = View(about["image_size"], about["crop_pct"], about["in_chans"])
+    return ImageClassifier(model, tuple(about["classes"]), view, Normalise(tuple(about["mean"]), tuple(about["std"]), False), about)
+
+
+def _fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    expected = module.state_dict()
+    if strange := sorted(expected.keys() ^ tensors.keys()):
+        raise ModelError(f"{file} does not fit its config.json: '{strange[0]}' is in one of them only ({len(strange)} such names)")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise ModelError(
+                f"{file} does not fit its config.json: '{name}' is {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+            )
+    module.load_state_dict(tensors)
+
+
+def _load_timm(path: Path, written: Mapping[str, Any]) -> ImageClassifier:
+    model = timm.create_model(f"local-dir:{path}", pretrained=True)
+    cfg = config(model)
+    names = written.get("label_names") or [str(i) for i in range(model.num_classes)]
+    channels, size, _ = cfg["input_size"]
+    if len(names) != model.num_classes:
+        raise ModelError(f"{path / 'config.json'} names {len(names)} classes, the weights have {model.num_classes}")
+    return ImageClassifier(
+        model, tuple(names), View(size, cfg["crop_pct"], channels), Normalise(tuple(cfg["mean"]), tuple(cfg["std"]), False), {}
+    )
+
+

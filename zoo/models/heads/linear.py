@@ -1,0 +1,26 @@
+"""The backbone's own classifier: pooling as it was pretrained, then one linear layer."""
+
+from torch import nn
+
+from zoo.models.classifier import head_dropouts
+
+
+def linear(model: nn.Module, num_classes: int, dropout: float = 0.0) -> nn.Module:
+    """timm's own classifier on the backbone's own pooling; the result stays a plain timm model.
+
+    dropout: probability of dropping a pooled feature before the linear layer.
+    """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout={dropout} must lie in [0, 1)")
+    model.reset_classifier(num_classes)
+    if dropout:
+        modules = list(head_dropouts(model))
+        if not modules and not hasattr(model, "drop_rate"):
+            raise ValueError(f"{type(model).__name__} has no dropout before its classifier")
+        model.drop_rate = dropout
+        for module in modules:
+            module.p = dropout
+    return model
+
+
+linear.native = True  # type: ignore[attr-defined]

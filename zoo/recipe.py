@@ -1,0 +1,208 @@
+"""A recipe as a frozen, typed tree. The text under each field is its documentation: `zoo show --schema` prints it.
+
+The same words serve in YAML, on the command line (`data.limit=512`) and in the code.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+Metric = Literal["accuracy", "top5", "macro_f1", "macro_precision", "macro_recall", "auroc", "loss"]
+
+
+class Section(BaseModel):
+    """Frozen, strict about types, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+
+
+class Named(Section):
+    """The name of a registered part and its options: `{name: mlp, hidden: 256}`, or just `mlp`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+def _from_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Part = Annotated[Named, BeforeValidator(_from_name)]
+
+
+class Model(Section):
+    """What is trained."""
+
+    backbone: str
+    """Any timm name, a plugin backbone (`owner:name` where names clash), `timm:NAME`, `local-dir:PATH`."""
+    pretrained: bool | str = True
+    """`true`: the backbone's own weights; `false`: random; or the path of a safetensors file."""
+    options: dict[str, Any] = {}
+    """Options of the backbone itself, checked against it (`{drop_path_rate: 0.1}`)."""
+    head: Part = Named(name="linear")
+    """The head and its options; `zoo list heads` names them, `zoo show HEAD` explains one."""
+    in_chans: Literal[1, 3] = 3
+    """Input channels. Grey images are repeated to 3; with 1 colours become grey and stem weights are summed."""
+
+
+class Splits(Section):
+    """Names of the data set's splits, where they are not found by themselves."""
+
+    train: str | None = None
+    """Split to train on (found: `train`)."""
+    validation: str | None = None
+    """Split that chooses the best epoch (found: `validation`, `valid`, `val`, `dev`)."""
+    test: str | None = None
+    """Split for the final metrics (found: `test`)."""
+
+
+class Augment(Section):
+    """Random changes of training images, drawn per image from (seed, epoch, index)."""
+
+    flip: bool = True
+    """Mirror left-right half of the time."""
+    crop: Literal["none", "padded", "resized"] = "none"
+    """`padded`: shift by up to an eighth, edges mirrored; `resized`: a random part blown up to full size."""
+    min_scale: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Smallest share of the area that `crop: resized` keeps."""
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Rotate by up to this many degrees either way."""
+    jitter: Fraction = 0.0
+    """Change brightness, contrast and saturation by up to this share."""
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability of random erasing: a rectangle of 2-33 % of the area set to the mean (arXiv:1708.04896)."""
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Alpha of mixup's Beta distribution; 0 is off (arXiv:1710.09412)."""
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    """Alpha of CutMix's Beta distribution; 0 is off (arXiv:1905.04899). With mixup, each batch draws one."""
+
+
+class Data(Section):
+    """Which images, and how they reach the model."""
+
+    source: str
+    """Hub id, folder of parquet files, folder of images, `save_to_disk` folder, or `sample:NAME`."""
+    config: str | None = None
+    """Configuration of a Hub data set that has several."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub data set."""
+    image_column: str | None = None
+    """Column of the images (found: the only image column)."""
+    label_column: str | None = None
+    """Column of the labels (found: the only class-label column, or `label`)."""
+    splits: Splits = Splits()
+    """Names of the splits."""
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of train, stratified, that becomes the validation split where there is none."""
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of train, stratified, that becomes the test split where there is none."""
+    limit: Positive | None = None
+    """Images per split, stratified, for trials; null is all."""
+    image_size: Annotated[int, Field(ge=8, le=4096)] | None = None
+    """Height and width in pixels of the model's input; null is the backbone's own."""
+    crop_pct: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Evaluation resizes the short side to `image_size / crop_pct`, then cuts the centre."""
+    batch_size: Positive = 64
+    """Images per optimiser step and accumulation step, over all processes."""
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Decoding processes for data that does not fit in memory; null is one per core."""
+    in_memory: Literal["auto"] | bool = "auto"
+    """Decode everything once into memory as uint8; `auto` does if it takes at most a quarter of what is free."""
+    corrupt: Literal["error", "skip"] = "error"
+    """What to do with unreadable training images; validation and test always need every image."""
+    augment: Augment = Augment()
+    """Random changes of training images."""
+
+
+class Optim(Section):
+    """How weights move."""
+
+    name: str = "adamw"
+    """Any optimiser of timm (`sgd`, `adamw`, `lamb`, ...)."""
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Peak learning rate of the head; other groups have it times their factors."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    """Weight decay; norms, biases and what the backbone exempts have none."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning-rate factor per group from head to stem, normalised to at most 12 groups of depth."""
+    lr_schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Shape from the peak towards 0, step by step, anew in each phase."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Linear rise from 0 at the start of each phase, in epochs (at most half of the phase)."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Clip the norm of all gradients together to this."""
+    options: dict[str, Any] = {}
+    """Further options of the optimiser (`{momentum: 0.9}`)."""
+
+
+class EarlyStop(Section):
+    """When to stop before the last epoch."""
+
+    patience: Positive | None = None
+    """End the phase after this many epochs without a better `train.best_by`."""
+    target: float | None = None
+    """End training once `train.best_by` on validation is this good."""
+
+
+class Train(Section):
+    """How long, how exactly, and what is kept."""
+
+    epochs: Positive = 5
+    """Passes over the training data, all phases together."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """One seed gives one result: splits, initial head, order, augmentation, dropout."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic; `auto` is bf16 on GPUs that have it, else fp32. fp16 needs a GPU."""
+    accumulation: Positive = 1
+    """Batches per optimiser step; a short last window is weighted by its images."""
+    label_smoothing: Fraction = 0.0
+    """Share of the target spread over all classes."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
+    early_stop: EarlyStop = EarlyStop()
+    """When to stop before the last epoch."""
+    best_by: Metric = "accuracy"
+    """Validation metric that chooses the epoch to keep (`loss`: smallest, others: largest)."""
+    freeze_bn_stats: bool = False
+    """Keep batch-norm statistics fixed even where weights train; better on small data."""
+    cache_features: bool = True
+    """In phases whose backbone is frozen, compute features once, of images without augmentation."""
+    channels_last: bool = True
+    """Memory format that convolutions like best."""
+    compile: bool = False
+    """`torch.compile` the model: slow to start, faster per step on GPUs."""
+    checkpoint_s: Annotated[float, Field(ge=0)] = 60.0
+    """Seconds between checkpoints inside a phase; 0 is every step. Phases always end with one."""
+
+
+class Recipe(Section):
+    """Everything that decides a result."""
+
+    model: Model
+    """What is trained."""
+    data: Data
+    """Which images, and how they reach the model."""
+    schedule: Part = Named(name="none")
+    """Freezing schedule and its options; `zoo list schedules`, `zoo show SCHEDULE`."""
+    optim: Optim = Optim()
+    """How weights move."""
+    train: Train = Train()
+    """How long, how exactly, and what is kept."""
+
+
+def sections(model: type[BaseModel], prefix: str = "") -> "list[tuple[str, Any, Any]]":
+    """(dotted key, pydantic FieldInfo, section or None) of every key, depth first."""
+    rows: list[tuple[str, Any, Any]] = []
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        nested = isinstance(kind, type) and issubclass(kind, Section) and kind is not Named
+        rows.append((prefix + name, info, kind if nested else None))
+        if nested:
+            rows += sections(kind, f"{prefix}{name}.")
+    return rows

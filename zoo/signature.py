@@ -1,0 +1,128 @@
+"""What options a part takes, read from its source where possible, so that nothing heavy is imported."""
+
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import PluginError, did_you_mean
+from zoo.plugins import Plugin
+
+GIVEN = {
+    "backbone": ("pretrained", "in_chans"),
+    "head": ("features", "num_classes", "model"),
+    "schedule": ("groups", "epochs"),
+}
+"""Parameters that the zoo itself fills in; the rest are options."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its annotation and default as written (`...` where it must be given)."""
+
+    name: str
+    type: str
+    default: str
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The options of a part, whether it takes others besides (`**options`), and its docstring."""
+
+    options: tuple[Option, ...]
+    open: bool
+    doc: str
+
+    def faults(self, label: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """(option, what is wrong) for unknown and missing options; `label` reads like "head 'mlp'"."""
+        names = [o.name for o in self.options]
+        has = f" (has: {', '.join(names)})" if names else " (it has none)"
+        wrong = [] if self.open else [g for g in given if g not in names]
+        unknown = [(g, f"unknown option of {label}{has}.{did_you_mean(g, names) if names else ''}") for g in wrong]
+        missing = [(o.name, f"{label} needs this option") for o in self.options if o.default == "..." and o.name not in given]
+        badly = [
+            (o.name, f"expected {o.type}, found {given[o.name]!r}")
+            for o in self.options
+            if o.name in given and not _fits(given[o.name], o.type)
+        ]
+        return unknown + missing + badly
+
+
+def _fits(value: Any, type_text: str) -> bool:
+    """Whether a YAML value fits a plain annotation; annotations richer than plain words are left to the part."""
+    words = {word.strip() for word in type_text.split("|")}
+    plain = {"int": int, "float": (int, float), "bool": bool, "str": str, "None": type(None)}
+    if not words or not words <= plain.keys():
+        return True
+    if isinstance(value, bool):
+        return "bool" in words
+    return any(isinstance(value, plain[word]) for word in words)
+
+
+def signature(plugin: Plugin) -> Signature:
+    """The options of `plugin`: read from its source, or by importing it where the source does not show them."""
+    module, _, attribute = plugin.target.partition(":")
+    try:
+        found = _from_source(module, attribute)
+    except SyntaxError as error:
+        raise PluginError(
+            f"{plugin.kind} '{plugin.name}' of {plugin.owner} {plugin.version} has a syntax error: "
+            f"{error.filename}:{error.lineno}: {error.msg}"
+        ) from None
+    given = GIVEN[plugin.kind]
+    options, open_, doc = found or _from_import(plugin.load())
+    return Signature(tuple(o for o in options if o.name not in given), open_, doc)
+
+
+def locate(module: str) -> ModuleSpec | None:
+    """Where a module would be imported from, found without importing its parents."""
+    spec, path = None, None
+    for depth, _ in enumerate(parts := module.split("."), 1):
+        spec = PathFinder.find_spec(".".join(parts[:depth]), path)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec
+
+
+def _from_source(module: str, attribute: str) -> tuple[list[Option], bool, str] | None:
+    spec = locate(module)
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"), filename=spec.origin)
+    node = next((n for n in tree.body if getattr(n, "name", None) == attribute), None)
+    if isinstance(node, ast.ClassDef):
+        init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+        return init and (*_options(init), ast.get_docstring(node) or "")
+    if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+        return (*_options(node), ast.get_docstring(node) or "")
+    return None
+
+
+def _options(function: ast.FunctionDef) -> tuple[list[Option], bool]:
+    args = function.args
+    plain = [*args.posonlyargs, *args.args]
+    defaults = [*[None] * (len(plain) - len(args.defaults)), *args.defaults, *args.kw_defaults]
+    options = [
+        Option(a.arg, ast.unparse(a.annotation) if a.annotation else "", ast.unparse(d) if d else "...")
+        for a, d in zip([*plain, *args.kwonlyargs], defaults, strict=True)
+        if a.arg != "self"
+    ]
+    return options, args.kwarg is not None
+
+
+def _from_import(part: Any) -> tuple[list[Option], bool, str]:
+    parameters = inspect.signature(part).parameters.values()
+    options = [
+        Option(
+            p.name,
+            "" if p.annotation is p.empty else inspect.formatannotation(p.annotation).strip("'"),
+            "..." if p.default is p.empty else repr(p.default),
+        )
+        for p in parameters
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    return options, any(p.kind is p.VAR_KEYWORD for p in parameters), inspect.getdoc(part) or ""

@@ -1,0 +1,1 @@
+"""Phases, steps, evaluation and checkpoints."""

@@ -1,0 +1,128 @@
+"""What a run is about to do: phases, trainable parameters, steps, and an estimate of memory and time."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from zoo.contracts import Phase
+from zoo.errors import PluginError, UsageError
+from zoo.models.classifier import evaluating
+from zoo.models.groups import Groups
+from zoo.plugins import find
+from zoo.recipe import Recipe
+
+
+def plan_phases(recipe: Recipe, groups: Groups) -> tuple[Phase, ...]:
+    """The phases of the recipe's schedule, checked against the contract. Raises UsageError, PluginError."""
+    plugin = find("schedule", recipe.schedule.name)
+    names, epochs = tuple(groups), recipe.train.epochs
+    try:
+        phases = tuple(plugin.load()(names, epochs, **recipe.schedule.options))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"schedule: '{plugin.name}' with train.epochs={epochs}: {error}") from error
+    label = f"schedule '{plugin.name}' of {plugin.owner} {plugin.version}"
+    for phase in phases:
+        if unknown := [g for g in (*phase.trainable, *phase.lr_scale) if g not in groups]:
+            raise PluginError(f"{label} names the group '{unknown[0]}'; this model's groups are {', '.join(names)}")
+        if phase.epochs < 1 or not any(groups[g] for g in phase.trainable):
+            raise PluginError(f"{label} gave a phase that trains nothing: {phase}")
+    if sum(p.epochs for p in phases) != epochs:
+        raise PluginError(f"{label} planned {sum(p.epochs for p in phases)} epochs, the recipe asks for {epochs}")
+    return phases
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One line of the plan. seconds: estimate of training and validation, None where nothing was timed."""
+
+    phase: Phase
+    trainable: int
+    steps: int
+    cached: bool
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Measured seconds per image on this device: forward alone, and forward with backward through everything."""
+
+    forward: float
+    backward: float
+
+
+def measure(model: nn.Module, example: torch.Tensor, autocast: Callable) -> Costs:
+    """Time one forward and one backward of a few images, after a warm-up; the model is left as it was."""
+    targets = torch.zeros(len(example), dtype=torch.long, device=example.device)
+    wanted = [(p, p.requires_grad) for p in model.parameters()]
+    with evaluating(model):
+        for parameter, _ in wanted:
+            parameter.requires_grad_(True)
+        for _ in range(2):
+            start = _now(example.device)
+            with autocast():
+                loss = F.cross_entropy(model(example).float(), targets)
+            middle = _now(example.device)
+            loss.backward()
+            end = _now(example.device)
+            model.zero_grad(set_to_none=True)
+    for parameter, required in wanted:
+        parameter.requires_grad_(required)
+    return Costs((middle - start) / len(example), (end - start) / len(example))
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def lay_out(
+    model: nn.Module, groups: Groups, phases: tuple[Phase, ...], recipe: Recipe, images: dict[str, int], cacheable: bool,
+    costs: Costs | None = None, processes: int = 1,
+) -> list[PhasePlan]:
+    """The plan's lines. images: counts per split; costs: measured, or None for no estimate."""
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    plans = []
+    for phase in phases:
+        trainable = sum(sizes[n] for g in phase.trainable for n in groups[g])
+        cached = cacheable and is_head_only(phase)
+        steps = steps_per_epoch(images["train"], recipe) * phase.epochs
+        plans.append(PhasePlan(phase, trainable, steps, cached, _seconds(phase, cached, trainable, sizes, images, costs, processes)))
+    return plans
+
+
+def _seconds(
+    phase: Phase, cached: bool, trainable: int, sizes: dict[str, int], images: dict[str, int], costs: Costs | None, processes: int
+) -> float | None:
+    if costs is None:
+        return None
+    once = (images["train"] + images["validation"]) * costs.forward
+    if cached:
+        return once / processes
+    share = trainable / max(1, sum(sizes.values()))
+    training = images["train"] * (costs.forward + (costs.backward - costs.forward) * share)
+    return phase.epochs * (training + images["validation"] * costs.forward) / processes
+
+
+def is_head_only(phase: Phase) -> bool:
+    """Whether the whole backbone is frozen."""
+    return phase.trainable == ("head",)
+
+
+def steps_per_epoch(images: int, recipe: Recipe) -> int:
+    """Optimiser steps in one pass over `images`."""
+    batches = -(-images // recipe.data.batch_size)
+    if batches > 1 and images % recipe.data.batch_size == 1:
+        batches -= 1
+    return -(-batches // recipe.train.accumulation)
+
+
+def training_bytes(model: nn.Module, plans: list[PhasePlan]) -> int:
+    """Memory of weights, gradients and two optimiser moments in the largest phase, activations not counted."""
+    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    return weights + 3 * 4 * max(p.trainable for p in plans)
+

@@ -1,0 +1,110 @@
+"""The processes that train together, by Accelerate: what they share, gather and agree on."""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.utils import ProjectConfiguration, broadcast, broadcast_object_list, gather
+from torch import nn
+
+from zoo.data.loader import Loader, Shard, in_order
+from zoo.errors import RunError, UsageError
+
+
+T = TypeVar("T")
+
+
+class Team:
+    """This process, its rank among all, and the device it computes on."""
+
+    def __init__(self, precision: str, folder: Path | None = None) -> None:
+        self.precision = resolve_precision(precision)
+        self.accelerator = Accelerator(
+            mixed_precision="no" if self.precision == "fp32" else self.precision,
+            log_with="tensorboard" if folder else None,
+            project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder)) if folder else None,
+            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+        )
+        self.device = self.accelerator.device
+        self.rank, self.size = self.accelerator.process_index, self.accelerator.num_processes
+        self.main = self.accelerator.is_main_process
+        self.shard = Shard(self.rank, self.size)
+        wanted = int(os.environ.get("ZOO_PROCESSES") or os.environ.get("WORLD_SIZE") or 1)
+        if self.size != wanted:
+            raise RunError(f"{wanted} processes were asked for, but Accelerate runs {self.size}. Use zoo finetune --processes {wanted}")
+
+    def autocast(self) -> AbstractContextManager:
+        return self.accelerator.autocast()
+
+    def agree(self, *flags: float) -> list[float]:
+        """The largest of each flag over all processes."""
+        if self.size == 1:
+            return list(flags)
+        values = torch.tensor(flags, dtype=torch.float32, device=self.device)
+        torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
+        return values.tolist()
+
+    def total(self, *values: float) -> list[float]:
+        """The sum of each value over all processes."""
+        if self.size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(sums)
+        return sums.tolist()
+
+    def share(self, value: T) -> T:
+        """The main process's value, on every process."""
+        return agreed(value)
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give every process the main process's batch-norm statistics."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                buffer.copy_(broadcast(buffer))
+
+    def wait(self) -> None:
+        self.accelerator.wait_for_everyone()
+
+    def apply(
+        self, function: Callable[[torch.Tensor], torch.Tensor], loader: Loader, count: int, batch_size: int,
+        tick: Callable[[int], None] = lambda images: None,
+    ) -> torch.Tensor:
+        """`function` of every input 0..count-1 exactly once, in order, on the CPU as float32: (count, ...)."""
+        result: torch.Tensor | None = None
+        seen = torch.zeros(count, dtype=torch.bool)
+        for batch in loader.batches(in_order(np.arange(count), batch_size)):
+            with torch.inference_mode(), self.autocast():
+                part = function(batch.inputs)
+            indices, part = self._gathered(batch.indices, part.float())
+            if result is None:
+                result = torch.empty(count, *part.shape[1:])
+            result[indices], seen[indices] = part, True
+            tick(len(indices.unique()))
+        if result is None or not bool(seen.all()):
+            raise RunError(f"{int((~seen).sum())} of {count} images were not evaluated")
+        return result
+
+    def _gathered(self, indices: torch.Tensor, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.size > 1:
+            indices, part = gather((indices.to(self.device), part.contiguous()))
+        return indices.cpu(), part.cpu()
+
+
+def agreed(value: T) -> T:
+    """The first process's value, on every process, before there is a Team."""
+    return broadcast_object_list([value])[0] if PartialState().num_processes > 1 else value
+
+
+def resolve_precision(wanted: str) -> str:
+    """`auto` -> bf16 where the GPU has it, else fp32. Raises UsageError for fp16 without a GPU."""
+    cuda = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true")
+    if wanted == "fp16" and not cuda:
+        raise UsageError("train.precision: fp16 needs a GPU; on a CPU take bf16 or fp32")
+    if wanted == "auto":
+        return "bf16" if cuda and torch.cuda.is_bf16_supported() else "fp32"
+    return wanted

@@ -1,0 +1,243 @@
+"""Fit: phases, epochs and steps, with a checkpoint from which each of them goes on bit for bit."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.contracts import Phase
+from zoo.data.loader import shuffled
+from zoo.errors import Interrupted, NonFiniteLoss, RunError
+from zoo.training import checkpoint
+from zoo.training.metrics import better, summary
+from zoo.training.optim import load_state_arrays, state_arrays
+from zoo.training.plan import is_head_only, steps_per_epoch
+from zoo.training.signals import StopFlag
+from zoo.training.stage import Material, Stage
+
+SAVING_SHARE = 50
+"""At least this many times the duration of a save lies between two, so that saving costs 2 % at most."""
+
+
+@dataclass
+class Progress:
+    """Where training stands, always at an optimiser step. epoch and batch count within the phase and the epoch."""
+
+    phase: int = 0
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    phase_step: int = 0
+    epochs: int = 0
+    waited: int = 0
+    loss_sum: float = 0.0
+    seen: float = 0.0
+    seconds: float = 0.0
+    best: float | None = None
+    best_epoch: int = 0
+    best_metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Fitted:
+    """The best weights, on the CPU, and how training went."""
+
+    weights: dict[str, torch.Tensor]
+    progress: Progress
+
+
+class Trainer:
+    """`Trainer(...).fit()` trains all phases and returns the best weights."""
+
+    def __init__(
+        self,
+        material: Material,
+        phases: tuple[Phase, ...],
+        folder: Path,
+        stop: StopFlag,
+        log: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self.material, self.phases, self.folder, self.stop, self.log = material, phases, folder, stop, log
+        self.recipe, self.team, self.reporter = material.recipe, material.team, material.reporter
+        self.progress = Progress()
+        self.best: dict[str, torch.Tensor] = {}
+        self.saved_at, self.save_took = time.monotonic(), 0.0
+        self.resumed: tuple[dict, dict] | None = None
+
+    def resume(self, path: Path) -> None:
+        """Take over a checkpoint; `fit` goes on from there. Raises RunError if it belongs to another set-up."""
+        tensors, state = checkpoint.load(path)
+        for key, now in (("processes", self.team.size), ("precision", self.team.precision)):
+            if state[key] != now:
+                raise RunError(f"the run was trained with {key} {state[key]}, not {now}; bit-equal resuming needs the same {key}")
+        self.material.model.load_state_dict(tensors["model"])
+        self.progress = Progress(**state["progress"])
+        if not self.team.main:
+            self.progress.loss_sum = self.progress.seen = 0.0
+        self.best = tensors.get("best", {})
+        self.resumed = (tensors, state)
+
+    def fit(self) -> Fitted:
+        """Train to the end. Raises Interrupted or NonFiniteLoss; the last checkpoint stays."""
+        while self.progress.phase < len(self.phases):
+            stage = self._begin(self.phases[self.progress.phase])
+            try:
+                self._run(stage)
+            finally:
+                self.reporter.finish()
+            stage.close()
+            reached = self._target_reached()
+            self.progress = replace(
+                self.progress, phase=len(self.phases) if reached else self.progress.phase + 1,
+                epoch=0, batch=0, phase_step=0, waited=0, loss_sum=0.0, seen=0.0,
+            )
+            self._save(None)
+        return Fitted(self.best, self.progress)
+
+    def _begin(self, phase: Phase) -> Stage:
+        material, optim = self.material, self.recipe.optim
+        per_epoch = steps_per_epoch(len(material.rows), self.recipe)
+        cached = material.halves is not None and is_head_only(phase) and self.recipe.train.cache_features
+        stage = Stage(material, phase, cached, per_epoch * phase.epochs, round(optim.warmup_epochs * per_epoch))
+        if self.resumed and self.progress.phase_step:
+            tensors, state = self.resumed
+            load_state_arrays(stage.optimizer.optimizer, tensors.get("optim", {}), state["optim"])
+            if stage.ema:
+                stage.ema.module.load_state_dict(tensors["ema"])
+            if self.team.accelerator.scaler is not None:
+                self.team.accelerator.scaler.load_state_dict(state["scaler"])
+        self.resumed = None
+        return stage
+
+    def _run(self, stage: Stage) -> None:
+        while self.progress.epoch < stage.phase.epochs:
+            self._epoch(stage)
+            self._validate(stage)
+            p = self.progress
+            self.progress = replace(p, epoch=p.epoch + 1, epochs=p.epochs + 1, batch=0, loss_sum=0.0, seen=0.0, seconds=0.0)
+            patience = self.recipe.train.early_stop.patience
+            if self._target_reached() or (patience and self.progress.waited >= patience):
+                return
+            if self.progress.epoch < stage.phase.epochs:
+                self._pause(stage)
+
+    def _epoch(self, stage: Stage) -> None:
+        """Train through the rest of an epoch, from the batch where it stands."""
+        progress, recipe = self.progress, self.recipe
+        seed, accumulation = recipe.train.seed, recipe.train.accumulation
+        order = shuffled(self.material.rows, recipe.data.batch_size, seed, progress.epochs)
+        images = sum(map(len, order))
+        self.reporter.start(f"epoch {progress.epochs + 1}/{recipe.train.epochs}", images, sum(map(len, order[: progress.batch])))
+        stage.train_mode()
+        start, loss, count = time.perf_counter(), torch.zeros(()), 0
+        for number, batch in enumerate(stage.train.batches(order[progress.batch :], progress.epochs), progress.batch):
+            first = number - number % accumulation
+            window = order[first : first + accumulation]
+            total, last = sum(map(len, window)), number == first + len(window) - 1
+            if number == first:
+                stage.seed(progress.step)
+                loss, count = torch.zeros((), device=self.team.device), 0
+            loss += stage.backward(batch, total, last, progress.epochs, number)
+            count += batch.count
+            if not last:
+                continue
+            self._check(value := float(loss))
+            stage.update(progress.phase_step)
+            now = time.perf_counter()
+            progress.step, progress.phase_step, progress.batch = progress.step + 1, progress.phase_step + 1, number + 1
+            progress.loss_sum, progress.seen = progress.loss_sum + value, progress.seen + count
+            progress.seconds, start = progress.seconds + now - start, now
+            self.reporter.advance(total, value / max(1, count))
+            if progress.batch < len(order):
+                self._pause(stage)
+                start = time.perf_counter()
+        self.reporter.finish()
+
+    def _check(self, loss: float) -> None:
+        bad, _ = self.team.agree(float(not math.isfinite(loss)), 0.0)
+        if bad:
+            p = self.progress
+            raise NonFiniteLoss(
+                f"the loss became {loss} at step {p.step + 1} (phase {p.phase + 1}, epoch {p.epochs + 1}, batch {p.batch + 1}). "
+                f"No step was taken with it. Try a smaller optim.lr (now {self.recipe.optim.lr:g}), optim.clip_norm=1.0 or "
+                f"train.precision=fp32"
+            )
+
+    def _validate(self, stage: Stage) -> None:
+        """Measure, log, and keep the weights if they are the best so far."""
+        progress, metric = self.progress, self.recipe.train.best_by
+        labels = torch.from_numpy(stage.validation.labels)
+        metrics = summary(stage.logits(), labels)
+        loss_sum, seen = self.team.total(progress.loss_sum, progress.seen)
+        if better(metric, metrics[metric], progress.best) or not self.best:
+            progress.best, progress.best_epoch, progress.best_metrics = metrics[metric], progress.epochs + 1, metrics
+            progress.waited, self.best = 0, stage.weights(averaged=True)
+        else:
+            progress.waited += 1
+        line = {
+            "event": "epoch",
+            "epoch": progress.epochs + 1,
+            "phase": progress.phase + 1,
+            "step": progress.step,
+            "train_loss": round(loss_sum / max(seen, 1), 6),
+            "validation": metrics,
+            "lr": max(group["lr"] for group in stage.optimizer.param_groups),
+            "images_per_s": round(seen / max(progress.seconds, 1e-9), 1),
+            "seconds": round(progress.seconds, 3),
+            "best": progress.best_epoch == progress.epochs + 1,
+        }
+        self.log(line)
+        self.reporter.epoch(line)
+
+    def _target_reached(self) -> bool:
+        target, best = self.recipe.train.early_stop.target, self.progress.best
+        return target is not None and best is not None and (best == target or better(self.recipe.train.best_by, best, target))
+
+    def _pause(self, stage: Stage) -> None:
+        """Between two steps: save when it is time, stop when asked to."""
+        interval = max(self.recipe.train.checkpoint_s, SAVING_SHARE * self.save_took if self.recipe.train.checkpoint_s else 0)
+        due = self.team.main and time.monotonic() - self.saved_at >= interval
+        stop, due = self.team.agree(float(self.stop.signal), float(due))
+        if stop or due:
+            self._save(stage)
+        if stop:
+            raise Interrupted(f"stopped after step {self.progress.step}; it is saved", int(stop))
+
+    def _save(self, stage: Stage | None) -> None:
+        """Write a checkpoint; `stage` is None between phases, where there is no optimiser to keep."""
+        if stage is not None:
+            self.team.share_buffers(stage.module)
+        loss_sum, seen = self.team.total(self.progress.loss_sum, self.progress.seen)
+        self.progress.loss_sum, self.progress.seen = (loss_sum, seen) if self.team.main else (0.0, 0.0)
+        failure: Exception | None = None
+        if self.team.main:
+            began = time.monotonic()
+            try:
+                checkpoint.save(self.folder, self.progress.step, *self._snapshot(stage))
+            except Exception as error:
+                failure = error
+            self.saved_at, self.save_took = time.monotonic(), time.monotonic() - began
+        failure = self.team.share(failure)
+        if failure is not None:
+            raise failure
+
+    def _snapshot(self, stage: Stage | None) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
+        scaler = self.team.accelerator.scaler
+        state: dict[str, Any] = {
+            "progress": asdict(self.progress),
+            "processes": self.team.size,
+            "precision": self.team.precision,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "optim": None,
+        }
+        tensors: dict[str, dict[str, torch.Tensor]] = {"model": dict(self.material.model.state_dict()), "best": self.best}
+        if stage is not None:
+            tensors["optim"], state["optim"] = state_arrays(stage.optimizer.optimizer)
+            if stage.ema:
+                tensors["ema"] = dict(stage.ema.module.state_dict())
+        return {name: group for name, group in tensors.items() if group}, state
+
