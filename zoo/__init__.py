@@ -1,0 +1,62 @@
+"""A plugin model zoo on top of timm: recipes in, fine-tuned image classifiers out.
+
+Imports point down only (a test says so), and the light half imports no torch:
+
+    zoo.cli        click shell, one file per verb: parse, call, print
+    zoo.verbs      use cases: finetune, resume, evaluate, predict
+    ---- heavy: torch, timm, accelerate, datasets
+    zoo.training   team, stage, trainer, freezing, optim, metrics, plan, signals
+    zoo.models     classifier = backbone + head, groups, folder
+    zoo.data       source -> labels -> split -> pixels -> augment -> loader
+    zoo.hub, zoo.environment, zoo.card
+    ---- light: standard library, yaml, pydantic
+    zoo.launch     several processes
+    zoo.run        the run folder;  zoo.files  writing that survives a kill, checkpoints included
+    zoo.loading    YAML + key=value -> Recipe
+    zoo.catalog    recipe names -> files
+    zoo.signature  options of a part, read without importing it
+    zoo.plugins    entry points;  zoo.timm_index  timm's names
+    zoo.recipe, zoo.schedules, zoo.contracts, zoo.reporting, zoo.yaml12, zoo.errors
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.models.folder import load
+    from zoo.verbs.evaluate import evaluate
+    from zoo.verbs.finetune import finetune, resume
+    from zoo.verbs.listing import list_backbones, list_heads, list_recipes, list_schedules
+    from zoo.verbs.predict import predict
+
+_HOMES = {
+    "finetune": "zoo.verbs.finetune",
+    "resume": "zoo.verbs.finetune",
+    "evaluate": "zoo.verbs.evaluate",
+    "predict": "zoo.verbs.predict",
+    "load": "zoo.models.folder",
+    "list_backbones": "zoo.verbs.listing",
+    "list_heads": "zoo.verbs.listing",
+    "list_schedules": "zoo.verbs.listing",
+    "list_recipes": "zoo.verbs.listing",
+}
+
+__all__ = [
+    "evaluate",
+    "finetune",
+    "list_backbones",
+    "list_heads",
+    "list_recipes",
+    "list_schedules",
+    "load",
+    "predict",
+    "resume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The public functions, imported when first used, so that `import zoo` stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zoo' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -14,10 +14,14 @@ def model_card(recipe: Recipe, classes: Sequence[str], metrics: Mapping[str, Any
         library_name="timm" if native else "timm-zoo",
         pipeline_tag="image-classification",
         tags=["image-classification", "timm", "timm-zoo"],
-        datasets=[recipe.data.source] if "/" in recipe.data.source and not recipe.data.source.startswith((".", "/", "~")) else None,
+        datasets=[recipe.data.source]
+        if "/" in recipe.data.source and not recipe.data.source.startswith((".", "/", "~"))
+        else None,
     )
     rows = "\n".join(
-        f"| {name} | {metrics[name]:.4f} |" for name in ("accuracy", "top5", "macro_f1", "auroc", "loss") if metrics.get(name) is not None
+        f"| {name} | {metrics[name]:.4f} |"
+        for name in ("accuracy", "top5", "macro_f1", "auroc", "loss")
+        if metrics.get(name) is not None
     )
     shown = ", ".join(_plain(c) for c in classes[:50]) + (f" and {len(classes) - 50} more" if len(classes) > 50 else "")
     timm_lines = (

@@ -19,9 +19,9 @@ class Shipped:
 
     @property
     def summary(self) -> str:
-        """The first comment line, without the name."""
-        first = self.path.read_text(encoding="utf-8").partition("\n")[0]
-        return first.lstrip("# ").removeprefix(f"{self.name}:").strip()
+        """The first line, where it is a comment, without the name."""
+        first = self.path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+        return first.lstrip("# ").removeprefix(f"{self.name}:").strip() if first.startswith("#") else ""
 
 
 def recipes() -> list[Shipped]:

@@ -11,7 +11,18 @@ from typing import Any
 from zoo.plugins import find, find_backbone
 from zoo.recipe import Recipe
 
-PACKAGES = ("timm-zoo", "torch", "torchvision", "timm", "accelerate", "datasets", "safetensors", "huggingface-hub", "numpy", "pillow")
+PACKAGES = (
+    "timm-zoo",
+    "torch",
+    "torchvision",
+    "timm",
+    "accelerate",
+    "datasets",
+    "safetensors",
+    "huggingface-hub",
+    "numpy",
+    "pillow",
+)
 
 
 def versions() -> dict[str, str]:
@@ -47,7 +58,11 @@ def plugins_used(recipe: Recipe) -> list[dict[str, str]]:
     parts = [find("head", recipe.model.head.name), find("schedule", recipe.schedule.name)]
     backbone = find_backbone(recipe.model.backbone)
     used = [{"kind": p.kind, "name": p.name, "owner": p.owner, "version": p.version} for p in [*parts, backbone] if p]
-    return used if backbone else [*used, {"kind": "backbone", "name": recipe.model.backbone, "owner": "timm", "version": version("timm")}]
+    return (
+        used
+        if backbone
+        else [*used, {"kind": "backbone", "name": recipe.model.backbone, "owner": "timm", "version": version("timm")}]
+    )
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

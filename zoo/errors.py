@@ -1,17 +1,17 @@
 """Every error a user can meet; each message says what, where, what was found and what to type next.
 
-    ZooError                exit code 1
-    ├── UsageError          exit code 2: the command or the recipe is wrong
-    │   ├── UnknownName     a name that nothing carries; offers the nearest
-    │   └── RecipeError     all faults of a recipe at once
-    ├── PluginError         an installed plugin fails, clashes, or breaks the contract
-    ├── DataError           the data set cannot be used as it is
-    ├── ModelError          a backbone, its weights or a model folder cannot be used
-    ├── RunError            a run folder is taken, locked, unfinished or damaged
-    ├── DiskFull            the disk has no room for what must be written
-    ├── OutOfMemory         the batch does not fit the device
-    ├── NonFiniteLoss       training diverged; the last good checkpoint is kept
-    └── Interrupted         SIGINT (130) or SIGTERM (143), after a checkpoint
+ZooError                exit code 1
+├── UsageError          exit code 2: the command or the recipe is wrong
+│   ├── UnknownName     a name that nothing carries; offers the nearest
+│   └── RecipeError     all faults of a recipe at once
+├── PluginError         an installed plugin fails, clashes, or breaks the contract
+├── DataError           the data set cannot be used as it is
+├── ModelError          a backbone, its weights or a model folder cannot be used
+├── RunError            a run folder is taken, locked, unfinished or damaged
+├── DiskFull            the disk has no room for what must be written
+├── OutOfMemory         the batch does not fit the device
+├── NonFiniteLoss       training diverged; the last good checkpoint is kept
+└── Interrupted         SIGINT (130) or SIGTERM (143), after a checkpoint
 """
 
 from collections.abc import Iterable
@@ -87,7 +87,11 @@ class Interrupted(ZooError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the nearest of `known`, else the short list itself, else ''."""
     known = list(known)
+    return nearest(name, known) or (f" There are: {', '.join(known)}." if 0 < len(known) <= 12 else "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' Did you mean X?' for the nearest of `known`, else ''."""
+    known = list(known)
     close = get_close_matches(name.lower(), known, n=1, cutoff=0.6) or [k for k in known if len(name) > 3 and name in k]
-    if close:
-        return f" Did you mean '{close[0]}'?"
-    return f" There are: {', '.join(known)}." if 0 < len(known) <= 12 else ""
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,6 +1,7 @@
 """YAML + `key=value` overrides -> Recipe. Every fault at once, each with file, line, key and the nearest right name."""
 
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,21 @@ from pydantic import BaseModel, ValidationError
 
 from zoo import yaml12
 from zoo.catalog import find_recipe
-from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean
+from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean, nearest
 from zoo.plugins import Kind, find, find_backbone
-from zoo.recipe import Named, Recipe, Section
+from zoo.recipe import Model, Named, Recipe, Section
 from zoo.signature import signature
 
 COMMAND_LINE = "command line"
 PARTS: dict[tuple[str, ...], Kind] = {("model", "head"): "head", ("schedule",): "schedule"}
+UNNAMED = {
+    ("model", "head"): Model.model_fields["head"].default.name,
+    ("schedule",): Recipe.model_fields["schedule"].default.name,
+}
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe called `name` (or in the file `name`) with `key=value` overrides. Raises RecipeError with all faults."""
+    """The recipe called `name` (or in the file `name`) with `key=value` overrides. Raises RecipeError: all faults."""
     return read_recipe(find_recipe(name), overrides)
 
 
@@ -43,10 +48,18 @@ def parse_recipe(text: str, label: str, overrides: Iterable[str] = ()) -> Recipe
         found = "nothing" if tree is None else f"a {'list' if isinstance(tree, list) else 'value'}"
         raise RecipeError([f"{label}: a recipe is a mapping with the keys model and data, found {found}"])
     where = {path: f"{label}:{line}" for path, line in lines.items()}
-    for path, value in sorted(_overrides(overrides), key=lambda item: item[0][-1] != "name" and len(item[0]) > 1):
+    # The whole before its parts, and a part's name before its options, whatever order they were typed in.
+    for path, value in sorted(_overrides(overrides), key=lambda item: len(item[0]) - (item[0][-1] == "name")):
         _put(tree, path, value)
-        where[path] = COMMAND_LINE
+        where = {p: line for p, line in where.items() if p[: len(path)] != path}
+        for length in range(1, len(path) + 1):
+            where.setdefault(path[:length], COMMAND_LINE)
     return _recipe(tree, where, label)
+
+
+def read_data(overrides: Iterable[str]) -> Recipe:
+    """A recipe of which only the data, given by overrides, matters: for models that come without a run."""
+    return parse_recipe("{model: {backbone: timm:resnet18}, data: {}}", COMMAND_LINE, overrides)
 
 
 def _overrides(pairs: Iterable[str]) -> list[tuple[tuple[str, ...], Any]]:
@@ -67,7 +80,7 @@ def _overrides(pairs: Iterable[str]) -> list[tuple[tuple[str, ...], Any]]:
 def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     """Set one key; a part under a new name starts with that part's own defaults."""
     for depth, key in enumerate(path[:-1], 1):
-        inner = tree.get(key)
+        inner = tree.get(key, UNNAMED.get(path[:depth]))
         if isinstance(inner, str) and path[:depth] in PARTS:
             inner = {"name": inner}
         tree[key] = tree = dict(inner) if isinstance(inner, Mapping) else {}
@@ -81,7 +94,7 @@ def _recipe(tree: dict[str, Any], where: Mapping[tuple, str], label: str) -> Rec
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        faults = [(_user_path(e["loc"]), _sentence(e)) for e in error.errors()]
+        faults = [(path, _sentence(*same)) for path, same in groupby(error.errors(), lambda e: _user_path(e["loc"]))]
     faults += [*_part_faults(tree), *_backbone_faults(tree)]
     if faults or recipe is None:
         raise RecipeError(f"{_place(path, where, label)}: {'.'.join(path)}: {text}" for path, text in faults)
@@ -109,22 +122,20 @@ def _user_path(loc: tuple) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
-    """A pydantic error in the user's words."""
+def _sentence(error: Mapping[str, Any], *others: Mapping[str, Any]) -> str:
+    """What is wrong with one key in the user's words; `others`: pydantic's errors for further members of a union."""
     kind, context, found = error["type"], error.get("ctx", {}), error["input"]
     if kind == "extra_forbidden":
         known = _keys_beside(error["loc"])
         return f"unknown key.{did_you_mean(str(error['loc'][-1]), known) or ' See them all: zoo show --schema'}"
     if kind == "missing":
         return "missing, and it has no default. See zoo show --schema"
-    if kind == "literal_error":
-        choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        hint = did_you_mean(found, choices) if isinstance(found, str) else ""
-        return f"expected {context['expected']}, found {found!r}" + (f".{hint}" if "Did" in hint else "")
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"expected a mapping (key: value), found {found!r}"
-    text = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"expected {text}, found {found!r}"
+    expected = " or ".join(e["msg"].removeprefix("Input should be ") for e in (error, *others))
+    choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ") if kind == "literal_error" else []
+    hint = nearest(found, choices) if isinstance(found, str) else ""
+    return f"expected {expected}, found {found!r}{'.' + hint if hint else ''}"
 
 
 def _keys_beside(loc: tuple) -> list[str]:

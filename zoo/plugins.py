@@ -5,6 +5,7 @@ import, `SystemExit` included, becomes one PluginError that names its distributi
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -43,8 +44,8 @@ class Plugin:
         except BaseException as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise PluginError(
-                f"{self.kind} '{self.name}' of {self.owner} {self.version} cannot be imported ({self.target}): {reason}. "
-                f"Mend it or leave it out: pip uninstall {self.owner}"
+                f"{self.kind} '{self.name}' of {self.owner} {self.version} cannot be imported ({self.target}): "
+                f"{reason}. Mend it or leave it out: pip uninstall {self.owner}"
             ) from error
         if not callable(part):
             raise PluginError(
@@ -62,13 +63,13 @@ def installed(kind: Kind) -> tuple[Plugin, ...]:
     found = {
         Plugin(kind, point.name, _normal(point.dist.name), point.dist.version, point.value)
         for point in entry_points(group=f"zoo.{kind}s")
-        if point.dist is not None
+        if point.dist is not None and point.dist.name  # a half-removed distribution has no name
     }
     return tuple(sorted((p for p in found if keep is None or p.owner in keep), key=lambda p: (p.name, p.owner)))
 
 
 def _normal(distribution: str) -> str:
-    return distribution.strip().lower().replace("_", "-")
+    return re.sub(r"[-_.]+", "-", distribution.strip()).lower()
 
 
 def find(kind: Kind, name: str) -> Plugin:

@@ -13,9 +13,11 @@ Metric = Literal["accuracy", "top5", "macro_f1", "macro_precision", "macro_recal
 
 
 class Section(BaseModel):
-    """Frozen, strict about types, unknown keys refused."""
+    """Frozen, strict about types, unknown keys and infinite numbers refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True, allow_inf_nan=False
+    )
 
 
 class Named(Section):

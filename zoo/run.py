@@ -1,12 +1,12 @@
 """A run folder: who may write to it, what it holds, and how far it got.
 
-    recipe.yaml          resolved, enough to repeat the run
-    environment.json     versions, device, git state, plugins, data fingerprint
-    metrics.jsonl        one line an event
-    events/              TensorBoard
-    checkpoints/         see zoo.training.checkpoint
-    model/               what others load: config.json, model.safetensors, README.md
-    metrics.json         metrics of the test split; written last, so a run that has it is whole
+recipe.yaml          resolved, enough to repeat the run
+environment.json     versions, device, git state, plugins, data fingerprint
+metrics.jsonl        one line an event
+events/              TensorBoard
+checkpoints/         see zoo.training.checkpoint
+model/               what others load: config.json, model.safetensors, README.md
+metrics.json         metrics of the test split; written last, so a run that has it is whole
 """
 
 import contextlib
@@ -41,18 +41,28 @@ class Run:
     def check_new(self) -> None:
         """Raises RunError unless a run can be started here."""
         if self.recipe.is_file():
-            more = f"see its result: zoo evaluate {self.folder}" if self.finished else f"go on with it: zoo resume {self.folder}"
+            more = (
+                f"see its result: zoo evaluate {self.folder}"
+                if self.finished
+                else f"go on with it: zoo resume {self.folder}"
+            )
             raise RunError(f"{self.folder} already holds a run; {more}, or choose another --out")
-        if self.folder.exists() and (not self.folder.is_dir() or any(p.name != "run.lock" for p in self.folder.iterdir())):
+        if self.folder.exists() and (
+            not self.folder.is_dir() or any(p.name != "run.lock" for p in self.folder.iterdir())
+        ):
             raise RunError(f"{self.folder} exists and is not empty; choose another --out")
         parent = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
         if not os.access(parent, os.W_OK) or not parent.is_dir():
-            raise RunError(f"{self.folder} cannot be made: {parent} is not a folder you may write to; choose another --out")
+            raise RunError(
+                f"{self.folder} cannot be made: {parent} is not a folder you may write to; choose another --out"
+            )
 
     def check_started(self) -> None:
         """Raises RunError unless a run was started here."""
         if not self.recipe.is_file():
-            raise RunError(f"{self.folder} is not a run folder (it has no recipe.yaml). Start one: zoo finetune --recipe NAME --out {self.folder}")
+            raise RunError(
+                f"{self.folder} is not a run folder (it has no recipe.yaml). Start one: zoo finetune --recipe NAME --out {self.folder}"
+            )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -63,7 +73,9 @@ class Run:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 lock.seek(0)
-                raise RunError(f"{self.folder} is in use by {lock.read().strip() or 'another process'}; wait for it or stop it") from None
+                raise RunError(
+                    f"{self.folder} is in use by {lock.read().strip() or 'another process'}; wait for it or stop it"
+                ) from None
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}")
             lock.flush()

@@ -20,11 +20,16 @@ def two_stage(
 
     head_epochs: epochs of the first stage; head_lr_scale: its learning rate relative to `optim.lr`.
     """
-    _check(0 < head_epochs < epochs, f"head_epochs is {head_epochs}, but must lie between 1 and epochs - 1 = {epochs - 1}")
+    _check(
+        0 < head_epochs < epochs, f"head_epochs is {head_epochs}, but must lie between 1 and epochs - 1 = {epochs - 1}"
+    )
+    _check(head_lr_scale > 0, f"head_lr_scale is {head_lr_scale}, but must be above 0")
     return (Phase(head_epochs, (HEAD,), {HEAD: head_lr_scale}), Phase(epochs - head_epochs, groups))
 
 
-def gradual(groups: tuple[str, ...], epochs: int, epochs_per_group: int = 1, lr_decay: float = 1.0) -> tuple[Phase, ...]:
+def gradual(
+    groups: tuple[str, ...], epochs: int, epochs_per_group: int = 1, lr_decay: float = 1.0
+) -> tuple[Phase, ...]:
     """Unfreeze one more group every few epochs, from the head down (ULMFiT, arXiv:1801.06146).
 
     epochs_per_group: epochs before the next group joins; lr_decay: learning-rate factor per group below the head.

@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import PluginError, did_you_mean
+from zoo.errors import PluginError, nearest
 from zoo.plugins import Plugin
 
 GIVEN = {
@@ -41,8 +41,10 @@ class Signature:
         names = [o.name for o in self.options]
         has = f" (has: {', '.join(names)})" if names else " (it has none)"
         wrong = [] if self.open else [g for g in given if g not in names]
-        unknown = [(g, f"unknown option of {label}{has}.{did_you_mean(g, names) if names else ''}") for g in wrong]
-        missing = [(o.name, f"{label} needs this option") for o in self.options if o.default == "..." and o.name not in given]
+        unknown = [(g, f"unknown option of {label}{has}.{nearest(g, names)}") for g in wrong]
+        missing = [
+            (o.name, f"{label} needs this option") for o in self.options if o.default == "..." and o.name not in given
+        ]
         badly = [
             (o.name, f"expected {o.type}, found {given[o.name]!r}")
             for o in self.options
@@ -70,7 +72,7 @@ def signature(plugin: Plugin) -> Signature:
     except SyntaxError as error:
         raise PluginError(
             f"{plugin.kind} '{plugin.name}' of {plugin.owner} {plugin.version} has a syntax error: "
-            f"{error.filename}:{error.lineno}: {error.msg}"
+            f"{error.filename or module}:{error.lineno or 1}: {error.msg}"
         ) from None
     given = GIVEN[plugin.kind]
     options, open_, doc = found or _from_import(plugin.load())
@@ -80,8 +82,9 @@ def signature(plugin: Plugin) -> Signature:
 def locate(module: str) -> ModuleSpec | None:
     """Where a module would be imported from, found without importing its parents."""
     spec, path = None, None
-    for depth, _ in enumerate(parts := module.split("."), 1):
-        spec = PathFinder.find_spec(".".join(parts[:depth]), path)
+    for name in module.split("."):
+        # The last word alone: by its full name, a folder without `__init__.py` asks sys.modules for its parent.
+        spec = PathFinder.find_spec(name, path)
         if spec is None:
             return None
         path = spec.submodule_search_locations
@@ -92,7 +95,7 @@ def _from_source(module: str, attribute: str) -> tuple[list[Option], bool, str] 
     spec = locate(module)
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         return None
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"), filename=spec.origin)
+    tree = ast.parse(Path(spec.origin).read_bytes(), filename=spec.origin)
     node = next((n for n in tree.body if getattr(n, "name", None) == attribute), None)
     if isinstance(node, ast.ClassDef):
         init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
@@ -115,7 +118,10 @@ def _options(function: ast.FunctionDef) -> tuple[list[Option], bool]:
 
 
 def _from_import(part: Any) -> tuple[list[Option], bool, str]:
-    parameters = inspect.signature(part).parameters.values()
+    try:
+        parameters = inspect.signature(part).parameters.values()
+    except ValueError:  # written in C, without a signature
+        return [], True, inspect.getdoc(part) or ""
     options = [
         Option(
             p.name,

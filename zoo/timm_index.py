@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -23,10 +24,11 @@ def timm_models() -> tuple[str, ...]:
     except PackageNotFoundError:
         return ()
     stored = cache_folder() / f"timm-{timm.version}.json"
-    try:
-        return tuple(json.loads(stored.read_text()))
-    except (OSError, ValueError, TypeError):
-        names = _scan(Path(str(timm.locate_file("timm/models"))))
+    with suppress(OSError, ValueError):
+        names = json.loads(stored.read_text())
+        if names and isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return tuple(names)
+    names = _scan(Path(str(timm.locate_file("timm/models"))))
     _store(stored, names)
     return names
 

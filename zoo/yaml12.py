@@ -1,4 +1,4 @@
-"""YAML as recipes use it: version 1.2's scalars, no doubled keys, no aliases, and a line number for every key.
+"""YAML as recipes use it: version 1.2's scalars, no doubled keys, aliases or tags, and a line number for every key.
 
 PyYAML follows 1.1, where `1e-3` is text, `no` is False, `012` is 10 and `1:30` is 90, and a doubled key wins silently.
 """
@@ -10,13 +10,14 @@ import yaml
 
 Path = tuple[str | int, ...]
 
+# Integers stop where Python refuses to turn text into a number and back (4,300 digits); longer ones become infinity.
 SCALARS = (
     (re.compile(r"~|null|Null|NULL|"), lambda text: None),
     (re.compile(r"true|True|TRUE"), lambda text: True),
     (re.compile(r"false|False|FALSE"), lambda text: False),
-    (re.compile(r"[-+]?[0-9]+"), int),
-    (re.compile(r"0o[0-7]+"), lambda text: int(text[2:], 8)),
-    (re.compile(r"0x[0-9a-fA-F]+"), lambda text: int(text[2:], 16)),
+    (re.compile(r"[-+]?[0-9]{1,1000}"), int),
+    (re.compile(r"0o[0-7]{1,1000}"), lambda text: int(text[2:], 8)),
+    (re.compile(r"0x[0-9a-fA-F]{1,800}"), lambda text: int(text[2:], 16)),
     (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
     (re.compile(r"[-+]?\.(inf|Inf|INF)"), lambda text: float(text.replace(".", ""))),
     (re.compile(r"\.(nan|NaN|NAN)"), lambda text: float("nan")),
@@ -42,12 +43,13 @@ def scalar(text: str) -> Any:
 def parse(text: str) -> tuple[Any, dict[Path, int]]:
     """The value of one YAML document and the line of every key and item. Raises YamlFault."""
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise YamlFault("aliases (*name) are not allowed in a recipe", _line_of_alias(text))
+        for token in yaml.scan(text):
+            _refuse(token)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise YamlFault(f"not YAML: {error.problem or error.context}", mark.line + 1 if mark else 1) from None
+        words = (error.context, error.problem) if str(error.problem).startswith("but") else (error.problem,)
+        raise YamlFault(f"not YAML: {', '.join(filter(None, words))}", mark.line + 1 if mark else 1) from None
     except yaml.YAMLError as error:
         raise YamlFault(f"not YAML: {str(error).splitlines()[0]}", 1) from None
     except RecursionError:
@@ -56,8 +58,13 @@ def parse(text: str) -> tuple[Any, dict[Path, int]]:
     return (None if node is None else _value(node, (), lines)), lines
 
 
-def _line_of_alias(text: str) -> int:
-    return next(t.start_mark.line for t in yaml.scan(text) if isinstance(t, yaml.AliasToken)) + 1
+def _refuse(token: yaml.Token) -> None:
+    """Raises YamlFault for what makes a text mean more than it says: aliases (and their bombs) and tags."""
+    line = token.start_mark.line + 1
+    if isinstance(token, yaml.AliasToken):
+        raise YamlFault("aliases (*name) are not allowed in a recipe", line)
+    if isinstance(token, yaml.TagToken):
+        raise YamlFault(f"tags are not allowed in a recipe, found '{token.value[0] or ''}{token.value[1]}'", line)
 
 
 def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
@@ -66,8 +73,6 @@ def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
         return _mapping(node, path, lines)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*path, i), lines) for i, item in enumerate(node.value)]
-    if node.tag.startswith("!") or (node.tag.startswith("tag:yaml.org,2002:python")):
-        raise YamlFault(f"tags are not allowed in a recipe, found '{node.tag}'", node.start_mark.line + 1)
     return node.value if node.style in ("'", '"', "|", ">") else scalar(node.value)
 
 

@@ -16,7 +16,9 @@ from zoo.hub import hub
 from zoo.plugins import find_backbone
 from zoo.recipe import Model
 
-NEXT = "Try model.pretrained=false (random weights), a path to a safetensors file, or the recipe quickstart (no network)"
+NEXT = (
+    "Try model.pretrained=false (random weights), a path to a safetensors file, or the recipe quickstart (no network)"
+)
 
 
 def build_backbone(spec: Model, image_size: int | None, weights: bool = True) -> nn.Module:
@@ -45,7 +47,9 @@ def _create(spec: Model, image_size: int | None, own_weights: bool) -> nn.Module
     name = spec.backbone.removeprefix("timm:")
     own_weights = own_weights or name.startswith(("local-dir:", "hf-hub:"))
     if name.startswith("local-dir:") and not Path(name.removeprefix("local-dir:"), "config.json").is_file():
-        raise UsageError(f"model.backbone: '{name}' has no config.json; local-dir: takes a model folder, as in RUN/model")
+        raise UsageError(
+            f"model.backbone: '{name}' has no config.json; local-dir: takes a model folder, as in RUN/model"
+        )
     options = dict(spec.options)
     with hub(name, NEXT, needed=own_weights and not name.startswith("local-dir:")):
         resolved = resolve_model_input_args(name, {"img_size": image_size}, in_chans=spec.in_chans, **options)

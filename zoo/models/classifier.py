@@ -39,7 +39,9 @@ def build_classifier(spec: Model, num_classes: int, image_size: int | None, weig
             model = factory(backbone, num_classes, **spec.head.options)
         else:
             backbone.reset_classifier(0)
-            model = Classifier(backbone, factory(feature_info(backbone, size, spec.in_chans), num_classes, **spec.head.options))
+            model = Classifier(
+                backbone, factory(feature_info(backbone, size, spec.in_chans), num_classes, **spec.head.options)
+            )
     except (ValueError, TypeError) as error:
         raise UsageError(f"model.head: head '{spec.head.name}' refuses its options: {error}") from error
     shape = output_shape(model, size, spec.in_chans)

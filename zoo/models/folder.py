@@ -1,9 +1,9 @@
 """A model folder: what training leaves, what plain timm loads, what `zoo.load` gives back whole.
 
-    config.json          timm's layout, plus a `zoo` section: head, image size, how the backbone is built
-    model.safetensors    the timm model; with a head that timm does not have, its backbone alone
-    head.safetensors     that head
-    README.md            model card
+config.json          timm's layout, plus a `zoo` section: head, image size, how the backbone is built
+model.safetensors    the timm model; with a head that timm does not have, its backbone alone
+head.safetensors     that head
+README.md            model card
 """
 
 import json
@@ -21,15 +21,14 @@ from timm.models._hub import save_config_for_hf
 from torch import nn
 
 from zoo.contracts import API_VERSION
-
 from zoo.data.loader import Normalise
 from zoo.data.pixels import View
 from zoo.errors import ModelError
+from zoo.files import disk_faults, sync_tree
 from zoo.models.backbone import config, read_safetensors
 from zoo.models.classifier import Classifier, build_classifier
 from zoo.plugins import find_backbone
 from zoo.recipe import Model, Named, Recipe
-from zoo.training.checkpoint import disk_faults, sync
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,7 @@ def save_model(
             _write_weights(part, model)
             _write_config(part / "config.json", model, recipe, classes, view, normalise)
             (part / "README.md").write_text(card, encoding="utf-8")
-            for file in part.iterdir():
-                file.chmod(0o644)
-                sync(file)
+            sync_tree(part)
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
         except BaseException:
@@ -90,7 +87,9 @@ def _parts(model: nn.Module) -> dict[str, nn.Module]:
     return {"model": model.backbone, "head": model.head} if isinstance(model, Classifier) else {"model": model}
 
 
-def _write_config(path: Path, model: nn.Module, recipe: Recipe, classes: Sequence[str], view: View, normalise: Normalise) -> None:
+def _write_config(
+    path: Path, model: nn.Module, recipe: Recipe, classes: Sequence[str], view: View, normalise: Normalise
+) -> None:
     backbone = _parts(model)["model"]
     how = {
         "input_size": (view.channels, view.size, view.size),
@@ -150,20 +149,28 @@ def load(folder: str | Path) -> ImageClassifier:
 
 def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:
     spec = Model(
-        backbone=about["backbone"], pretrained=False, options=about["options"], head=Named(**about["head"]), in_chans=about["in_chans"]
+        backbone=about["backbone"],
+        pretrained=False,
+        options=about["options"],
+        head=Named(**about["head"]),
+        in_chans=about["in_chans"],
     )
     model = build_classifier(spec, len(about["classes"]), about["image_size"], weights=False)
     for name, module in _parts(model).items():
         file = path / f"{name}.safetensors"
         _fill(module, read_safetensors(file), file)
     view = View(about["image_size"], about["crop_pct"], about["in_chans"])
-    return ImageClassifier(model, tuple(about["classes"]), view, Normalise(tuple(about["mean"]), tuple(about["std"]), False), about)
+    return ImageClassifier(
+        model, tuple(about["classes"]), view, Normalise(tuple(about["mean"]), tuple(about["std"]), False), about
+    )
 
 
 def _fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
     expected = module.state_dict()
     if strange := sorted(expected.keys() ^ tensors.keys()):
-        raise ModelError(f"{file} does not fit its config.json: '{strange[0]}' is in one of them only ({len(strange)} such names)")
+        raise ModelError(
+            f"{file} does not fit its config.json: '{strange[0]}' is in one of them only ({len(strange)} such names)"
+        )
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise ModelError(
@@ -180,7 +187,9 @@ def _load_timm(path: Path, written: Mapping[str, Any]) -> ImageClassifier:
     if len(names) != model.num_classes:
         raise ModelError(f"{path / 'config.json'} names {len(names)} classes, the weights have {model.num_classes}")
     return ImageClassifier(
-        model, tuple(names), View(size, cfg["crop_pct"], channels), Normalise(tuple(cfg["mean"]), tuple(cfg["std"]), False), {}
+        model,
+        tuple(names),
+        View(size, cfg["crop_pct"], channels),
+        Normalise(tuple(cfg["mean"]), tuple(cfg["std"]), False),
+        {},
     )
-
-

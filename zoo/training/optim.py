@@ -22,7 +22,11 @@ def build_optimizer(model: nn.Module, groups: Groups, phase: Phase, optim: Optim
         raise UnknownName("optimiser in optim.name", optim.name, list_optimizers())
     try:
         return create_optimizer_v2(
-            list(parameter_groups(model, groups, phase, optim)), opt=optim.name, lr=optim.lr, weight_decay=0.0, **optim.options
+            list(parameter_groups(model, groups, phase, optim)),
+            opt=optim.name,
+            lr=optim.lr,
+            weight_decay=0.0,
+            **optim.options,
         )
     except (TypeError, ValueError, ImportError, AssertionError) as error:
         raise UsageError(f"optim: optimiser '{optim.name}' refuses its options: {error}") from error
@@ -101,6 +105,7 @@ def load_state_arrays(optimizer: torch.optim.Optimizer, tensors: Mapping[str, to
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     groups = [
-        {k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in g.items()} for g in rest["param_groups"]
+        {k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in g.items()}
+        for g in rest["param_groups"]
     ]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

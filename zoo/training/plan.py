@@ -35,6 +35,9 @@ def plan_phases(recipe: Recipe, groups: Groups) -> tuple[Phase, ...]:
     return phases
 
 
+REPEATS = 3
+
+
 @dataclass(frozen=True)
 class PhasePlan:
     """One line of the plan. seconds: estimate of training and validation, None where nothing was timed."""
@@ -48,30 +51,38 @@ class PhasePlan:
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured seconds per image on this device: forward alone, and forward with backward through everything."""
+    """Measured seconds per image on this device: forward alone, and a whole step through everything."""
 
     forward: float
     backward: float
 
 
 def measure(model: nn.Module, example: torch.Tensor, autocast: Callable) -> Costs:
-    """Time one forward and one backward of a few images, after a warm-up; the model is left as it was."""
+    """Time a forward and a forward with backward of a few images, the best of three; the model is left as it was."""
     targets = torch.zeros(len(example), dtype=torch.long, device=example.device)
     wanted = [(p, p.requires_grad) for p in model.parameters()]
     with evaluating(model):
         for parameter, _ in wanted:
             parameter.requires_grad_(True)
-        for _ in range(2):
-            start = _now(example.device)
-            with autocast():
-                loss = F.cross_entropy(model(example).float(), targets)
-            middle = _now(example.device)
-            loss.backward()
-            end = _now(example.device)
-            model.zero_grad(set_to_none=True)
+        timings = [_timed(model, example, targets, autocast) for _ in range(REPEATS)]
     for parameter, required in wanted:
         parameter.requires_grad_(required)
-    return Costs((middle - start) / len(example), (end - start) / len(example))
+    forward, backward = (min(column) / len(example) for column in zip(*timings, strict=True))
+    return Costs(forward, backward)
+
+
+def _timed(model: nn.Module, example: torch.Tensor, targets: torch.Tensor, autocast: Callable) -> tuple[float, float]:
+    """Seconds of a forward without gradients, and of a forward with its backward."""
+    start = _now(example.device)
+    with torch.inference_mode(), autocast():
+        model(example)
+    middle = _now(example.device)
+    with autocast():
+        loss = F.cross_entropy(model(example).float(), targets)
+    loss.backward()
+    end = _now(example.device)
+    model.zero_grad(set_to_none=True)
+    return middle - start, end - middle
 
 
 def _now(device: torch.device) -> float:
@@ -81,8 +92,14 @@ def _now(device: torch.device) -> float:
 
 
 def lay_out(
-    model: nn.Module, groups: Groups, phases: tuple[Phase, ...], recipe: Recipe, images: dict[str, int], cacheable: bool,
-    costs: Costs | None = None, processes: int = 1,
+    model: nn.Module,
+    groups: Groups,
+    phases: tuple[Phase, ...],
+    recipe: Recipe,
+    images: dict[str, int],
+    cacheable: bool,
+    costs: Costs | None = None,
+    processes: int = 1,
 ) -> list[PhasePlan]:
     """The plan's lines. images: counts per split; costs: measured, or None for no estimate."""
     sizes = {name: p.numel() for name, p in model.named_parameters()}
@@ -91,12 +108,22 @@ def lay_out(
         trainable = sum(sizes[n] for g in phase.trainable for n in groups[g])
         cached = cacheable and is_head_only(phase)
         steps = steps_per_epoch(images["train"], recipe) * phase.epochs
-        plans.append(PhasePlan(phase, trainable, steps, cached, _seconds(phase, cached, trainable, sizes, images, costs, processes)))
+        plans.append(
+            PhasePlan(
+                phase, trainable, steps, cached, _seconds(phase, cached, trainable, sizes, images, costs, processes)
+            )
+        )
     return plans
 
 
 def _seconds(
-    phase: Phase, cached: bool, trainable: int, sizes: dict[str, int], images: dict[str, int], costs: Costs | None, processes: int
+    phase: Phase,
+    cached: bool,
+    trainable: int,
+    sizes: dict[str, int],
+    images: dict[str, int],
+    costs: Costs | None,
+    processes: int,
 ) -> float | None:
     if costs is None:
         return None
@@ -125,4 +152,3 @@ def training_bytes(model: nn.Module, plans: list[PhasePlan]) -> int:
     """Memory of weights, gradients and two optimiser moments in the largest phase, activations not counted."""
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     return weights + 3 * 4 * max(p.trainable for p in plans)
-

@@ -1,9 +1,7 @@
 """One phase made ready: what is frozen, what trains, on which inputs, by which optimiser."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
@@ -13,33 +11,10 @@ from zoo.contracts import Phase
 from zoo.data.augment import mix
 from zoo.data.loader import Batch, FeatureLoader, ImageLoader, Loader
 from zoo.data.random import stream
-from zoo.models.classifier import Halves, evaluating
-from zoo.models.groups import Groups
-from zoo.recipe import Recipe
-from zoo.reporting import Reporter
+from zoo.models.classifier import evaluating
 from zoo.training.freezing import freeze, train_mode
+from zoo.training.material import Material
 from zoo.training.optim import build_optimizer, lr_factor, set_lr
-from zoo.training.team import Team
-
-
-@dataclass(frozen=True)
-class Material:
-    """What all phases share.
-
-    rows: indices of the training images that can be read; plain: the same images as evaluation sees them, for features.
-    """
-
-    recipe: Recipe
-    model: nn.Module
-    groups: Groups
-    halves: Halves | None
-    classes: int
-    rows: np.ndarray
-    train: ImageLoader
-    plain: ImageLoader
-    validation: ImageLoader
-    team: Team
-    reporter: Reporter
 
 
 class Stage:

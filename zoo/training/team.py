@@ -15,7 +15,6 @@ from torch import nn
 from zoo.data.loader import Loader, Shard, in_order
 from zoo.errors import RunError, UsageError
 
-
 T = TypeVar("T")
 
 
@@ -36,7 +35,9 @@ class Team:
         self.shard = Shard(self.rank, self.size)
         wanted = int(os.environ.get("ZOO_PROCESSES") or os.environ.get("WORLD_SIZE") or 1)
         if self.size != wanted:
-            raise RunError(f"{wanted} processes were asked for, but Accelerate runs {self.size}. Use zoo finetune --processes {wanted}")
+            raise RunError(
+                f"{wanted} processes were asked for, but Accelerate runs {self.size}. Use zoo finetune --processes {wanted}"
+            )
 
     def autocast(self) -> AbstractContextManager:
         return self.accelerator.autocast()
@@ -71,7 +72,11 @@ class Team:
         self.accelerator.wait_for_everyone()
 
     def apply(
-        self, function: Callable[[torch.Tensor], torch.Tensor], loader: Loader, count: int, batch_size: int,
+        self,
+        function: Callable[[torch.Tensor], torch.Tensor],
+        loader: Loader,
+        count: int,
+        batch_size: int,
         tick: Callable[[int], None] = lambda images: None,
     ) -> torch.Tensor:
         """`function` of every input 0..count-1 exactly once, in order, on the CPU as float32: (count, ...)."""

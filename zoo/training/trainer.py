@@ -73,7 +73,9 @@ class Trainer:
         tensors, state = checkpoint.load(path)
         for key, now in (("processes", self.team.size), ("precision", self.team.precision)):
             if state[key] != now:
-                raise RunError(f"the run was trained with {key} {state[key]}, not {now}; bit-equal resuming needs the same {key}")
+                raise RunError(
+                    f"the run was trained with {key} {state[key]}, not {now}; bit-equal resuming needs the same {key}"
+                )
         self.material.model.load_state_dict(tensors["model"])
         self.progress = Progress(**state["progress"])
         if not self.team.main:
@@ -92,8 +94,14 @@ class Trainer:
             stage.close()
             reached = self._target_reached()
             self.progress = replace(
-                self.progress, phase=len(self.phases) if reached else self.progress.phase + 1,
-                epoch=0, batch=0, phase_step=0, waited=0, loss_sum=0.0, seen=0.0,
+                self.progress,
+                phase=len(self.phases) if reached else self.progress.phase + 1,
+                epoch=0,
+                batch=0,
+                phase_step=0,
+                waited=0,
+                loss_sum=0.0,
+                seen=0.0,
             )
             self._save(None)
         return Fitted(self.best, self.progress)
@@ -118,7 +126,9 @@ class Trainer:
             self._epoch(stage)
             self._validate(stage)
             p = self.progress
-            self.progress = replace(p, epoch=p.epoch + 1, epochs=p.epochs + 1, batch=0, loss_sum=0.0, seen=0.0, seconds=0.0)
+            self.progress = replace(
+                p, epoch=p.epoch + 1, epochs=p.epochs + 1, batch=0, loss_sum=0.0, seen=0.0, seconds=0.0
+            )
             patience = self.recipe.train.early_stop.patience
             if self._target_reached() or (patience and self.progress.waited >= patience):
                 return
@@ -131,7 +141,9 @@ class Trainer:
         seed, accumulation = recipe.train.seed, recipe.train.accumulation
         order = shuffled(self.material.rows, recipe.data.batch_size, seed, progress.epochs)
         images = sum(map(len, order))
-        self.reporter.start(f"epoch {progress.epochs + 1}/{recipe.train.epochs}", images, sum(map(len, order[: progress.batch])))
+        self.reporter.start(
+            f"epoch {progress.epochs + 1}/{recipe.train.epochs}", images, sum(map(len, order[: progress.batch]))
+        )
         stage.train_mode()
         start, loss, count = time.perf_counter(), torch.zeros(()), 0
         for number, batch in enumerate(stage.train.batches(order[progress.batch :], progress.epochs), progress.batch):
@@ -195,17 +207,26 @@ class Trainer:
 
     def _target_reached(self) -> bool:
         target, best = self.recipe.train.early_stop.target, self.progress.best
-        return target is not None and best is not None and (best == target or better(self.recipe.train.best_by, best, target))
+        return (
+            target is not None
+            and best is not None
+            and (best == target or better(self.recipe.train.best_by, best, target))
+        )
 
     def _pause(self, stage: Stage) -> None:
         """Between two steps: save when it is time, stop when asked to."""
-        interval = max(self.recipe.train.checkpoint_s, SAVING_SHARE * self.save_took if self.recipe.train.checkpoint_s else 0)
+        interval = max(
+            self.recipe.train.checkpoint_s, SAVING_SHARE * self.save_took if self.recipe.train.checkpoint_s else 0
+        )
         due = self.team.main and time.monotonic() - self.saved_at >= interval
         stop, due = self.team.agree(float(self.stop.signal), float(due))
         if stop or due:
             self._save(stage)
         if stop:
-            raise Interrupted(f"stopped after step {self.progress.step}; it is saved", int(stop))
+            run = self.folder.parent
+            raise Interrupted(
+                f"stopped after step {self.progress.step}, which is saved. Go on with: zoo resume {run}", int(stop)
+            )
 
     def _save(self, stage: Stage | None) -> None:
         """Write a checkpoint; `stage` is None between phases, where there is no optimiser to keep."""
@@ -234,10 +255,12 @@ class Trainer:
             "scaler": scaler.state_dict() if scaler is not None else None,
             "optim": None,
         }
-        tensors: dict[str, dict[str, torch.Tensor]] = {"model": dict(self.material.model.state_dict()), "best": self.best}
+        tensors: dict[str, dict[str, torch.Tensor]] = {
+            "model": dict(self.material.model.state_dict()),
+            "best": self.best,
+        }
         if stage is not None:
             tensors["optim"], state["optim"] = state_arrays(stage.optimizer.optimizer)
             if stage.ema:
                 tensors["ema"] = dict(stage.ema.module.state_dict())
         return {name: group for name, group in tensors.items() if group}, state
-

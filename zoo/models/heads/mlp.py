@@ -1,5 +1,7 @@
 """A multi-layer perceptron on pooled features."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -21,7 +23,8 @@ class Mlp(nn.Module):
             raise ValueError(f"hidden={hidden}, layers={layers} must be at least 1 and dropout={dropout} in [0, 1)")
         widths = [features.channels, *[hidden] * layers]
         blocks = [
-            nn.Sequential(nn.Linear(a, b), nn.GELU(), nn.Dropout(dropout)) for a, b in zip(widths, widths[1:], strict=False)
+            nn.Sequential(nn.Linear(a, b), nn.GELU(), nn.Dropout(dropout))
+            for a, b in pairwise(widths)
         ]
         self.features = features
         self.layers = nn.Sequential(nn.LayerNorm(widths[0]), *blocks)

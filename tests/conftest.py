@@ -1,0 +1,57 @@
+"""What tests share: a cache folder of their own, and real distributions that carry plugins."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from zoo import plugins
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is written to, or read from, the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test sees all that is installed, and leaves no plugin behind."""
+    monkeypatch.delenv("ZOO_PLUGINS", raising=False)
+    plugins.installed.cache_clear()
+    yield
+    plugins.installed.cache_clear()
+
+
+Install = Callable[..., Path]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """`install("zoo-x", heads={"paw": "zoo_x:paw"}, files={"zoo_x.py": "..."})` installs a distribution; its folder."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+
+    def put(name: str, *, files: Mapping[str, str | bytes] | None = None, version: str = "1.0", **parts: dict) -> Path:
+        for path, content in (files or {}).items():
+            (site / path).parent.mkdir(parents=True, exist_ok=True)
+            (site / path).write_bytes(content.encode() if isinstance(content, str) else content)
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        groups = (
+            f"[zoo.{kind}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()) for kind, points in parts.items()
+        )
+        (info / "entry_points.txt").write_text("\n".join(groups))
+        importlib.invalidate_caches()
+        plugins.installed.cache_clear()
+        return site
+
+    yield put
+    for module in [m for m, it in sys.modules.items() if str(getattr(it, "__file__", None)).startswith(str(site))]:
+        del sys.modules[module]

@@ -1,0 +1,33 @@
+"""zoo resume"""
+
+import json
+import os
+
+import click
+
+from zoo.cli.finetune_ import finish, reporter_of_rank
+from zoo.cli.output import as_json
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@as_json
+def command(run: str, json_: bool) -> int:
+    """Go on with an interrupted run from its newest whole checkpoint, with as many processes as it had.
+
+    \b
+    zoo resume runs/quickstart-20260101-120000
+    """
+    from zoo.run import Run
+
+    folder = Run(run)
+    folder.check_started()
+    processes = json.loads(folder.environment.read_text())["processes"] if folder.environment.is_file() else 1
+    if processes > 1 and "RANK" not in os.environ:
+        from zoo.launch import launch
+
+        return launch(["resume", run, *(["--json"] if json_ else [])], processes)
+    reporter = reporter_of_rank()
+    from zoo.verbs.finetune import resume
+
+    return finish(lambda: resume(run, reporter=reporter), json_)

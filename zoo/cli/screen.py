@@ -1,0 +1,127 @@
+"""What a run draws on stderr: the plan, a progress bar with images/s and time left, one line an epoch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from zoo.reporting import Reporter
+
+
+class Screen(Reporter):
+    """Draws on stderr; without a terminal it prints the plan and the epoch lines only."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.progress: Progress | None = None
+
+    def note(self, text: str) -> None:
+        self.console.print(text, style="dim", markup=False)
+
+    def warn(self, text: str) -> None:
+        self.console.print(f"warning: {text}", style="yellow", markup=False)
+
+    def plan(self, plan: Mapping[str, Any]) -> None:
+        images, print_ = plan["images"], lambda text: self.console.print(text, markup=False)
+        print_(
+            f"{plan['backbone']} + {plan['head']} ({plan['parameters'] / 1e6:.1f} M parameters) on {plan['source']} "
+            f"({plan['classes']} classes)"
+        )
+        team = f"{plan['processes']} processes, " if plan["processes"] > 1 else ""
+        print_(
+            f"{images['train']:,} training, {images['validation']:,} validation, {images['test']:,} test images, "
+            f"{plan['image_size']} px, batches of {plan['batch_size']}; {team}{plan['device']}, {plan['precision']}; "
+            f"about {_size(plan['memory_bytes']['weights_and_optimiser'])} for weights and optimiser, "
+            f"{_size(plan['memory_bytes']['images'])} for images"
+        )
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for column, side in (
+            ("phase", "right"),
+            ("epochs", "right"),
+            ("trains", "left"),
+            ("parameters", "right"),
+            ("steps", "right"),
+            ("about", "right"),
+            ("", "left"),
+        ):
+            table.add_column(column, justify=side)
+        for number, phase in enumerate(plan["phases"], 1):
+            everything = len(phase["trains"]) == len(plan["groups"])
+            trains = "everything" if everything else _span(phase["trains"])
+            table.add_row(
+                str(number),
+                str(phase["epochs"]),
+                trains,
+                f"{phase['parameters']:,}",
+                f"{phase['steps']:,}",
+                duration(phase["seconds"]),
+                "cached features" if phase["cached_features"] else "",
+            )
+        self.console.print(table)
+        print_(f"about {duration(plan['seconds'])} in all")
+
+    def start(self, task: str, total: int, done: int = 0) -> None:
+        self.finish()
+        if not self.console.is_terminal:
+            return
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("images"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[loss]}"),
+            console=self.console,
+            transient=True,
+        )
+        self.task = self.progress.add_task(task, total=total, completed=done, speed="", loss="")
+        self.progress.start()
+
+    def advance(self, images: int, loss: float | None = None) -> None:
+        if self.progress is not None:
+            speed = self.progress.tasks[0].speed
+            self.progress.update(
+                self.task,
+                advance=images,
+                speed=f"{speed:,.0f} images/s" if speed else "",
+                loss="" if loss is None else f"loss {loss:.3f}",
+            )
+
+    def finish(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+    def epoch(self, line: Mapping[str, Any]) -> None:
+        metrics = line["validation"]
+        shown = "  ".join(
+            f"{name} {metrics[name]:.4f}" for name in ("accuracy", "macro_f1", "loss") if metrics[name] is not None
+        )
+        best = "  best" if line["best"] else ""
+        self.console.print(
+            f"epoch {line['epoch']:>3}  phase {line['phase']}  training loss {line['train_loss']:.4f}  validation {shown}  "
+            f"{line['images_per_s']:,.0f} images/s{best}",
+            markup=False,
+        )
+
+
+def _span(groups: list[str]) -> str:
+    return groups[0] if len(groups) == 1 else f"{groups[0]} to {groups[-1]}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
+
+
+def duration(seconds: float) -> str:
+    """'45 s', '3 min 20 s', '2 h 05 min'."""
+    seconds = max(1, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -1,0 +1,143 @@
+"""zoo show"""
+
+import click
+
+from zoo.cli.output import as_json, print_json
+from zoo.errors import UnknownName
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--schema", is_flag=True, help="Every key of a recipe: type, default, meaning.")
+@as_json
+def command(name: str | None, schema: bool, json_: bool) -> int:
+    """Explain a recipe (resolved, every key), a head, a schedule, a backbone, or with --schema every key of a recipe.
+
+    \b
+    zoo show cifar10-densenet
+    zoo show mlp
+    zoo show --schema
+    """
+    if schema:
+        return _schema(json_)
+    if name is None:
+        raise click.UsageError("name something to show, or pass --schema", click.get_current_context())
+    return _recipe(name, json_) if _is_recipe(name) else _part(name, json_)
+
+
+def _is_recipe(name: str) -> bool:
+    from zoo.catalog import recipes
+
+    return (
+        "/" in name
+        or name.endswith((".yaml", ".yml"))
+        or any(name in (r.name, f"{r.owner}:{r.name}") for r in recipes())
+    )
+
+
+def _recipe(name: str, json_: bool) -> int:
+    from zoo.catalog import find_recipe
+    from zoo.loading import dump_recipe, read_recipe
+
+    path = find_recipe(name)
+    recipe = read_recipe(path)
+    if json_:
+        print_json(recipe.model_dump())
+        return 0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        click.echo(line)
+    click.echo(dump_recipe(recipe), nl=False)
+    return 0
+
+
+def _part(name: str, json_: bool) -> int:
+    """Every head, schedule and backbone of this name."""
+    from zoo.plugins import installed
+    from zoo.signature import signature
+    from zoo.timm_index import timm_models
+
+    found = []
+    for kind in ("head", "schedule", "backbone"):
+        for plugin in installed(kind):
+            if name in (plugin.name, plugin.full_name):
+                about = signature(plugin)
+                options = [{"name": o.name, "type": o.type, "default": o.default} for o in about.options]
+                found.append(
+                    {
+                        "kind": kind,
+                        "name": plugin.name,
+                        "owner": plugin.owner,
+                        "version": plugin.version,
+                        "doc": about.doc,
+                        "options": options,
+                    }
+                )
+    bare = name.removeprefix("timm:").partition(".")[0]
+    if bare in timm_models():
+        doc = "An architecture of timm. model.options takes the options of its class, such as drop_path_rate."
+        found.append({"kind": "backbone", "name": bare, "owner": "timm", "doc": doc, "options": []})
+    if not found:
+        raise UnknownName("name", name, _known(), "See zoo list recipes, heads, schedules or backbones")
+    if json_:
+        print_json(found)
+    else:
+        for part in found:
+            _print_part(part)
+    return 0
+
+
+def _known() -> list[str]:
+    from zoo.catalog import recipes
+    from zoo.plugins import KINDS, installed
+    from zoo.timm_index import timm_models
+
+    return [
+        *(r.name for r in recipes()),
+        *(p.name for kind in KINDS if kind != "recipe" for p in installed(kind)),
+        *timm_models(),
+    ]
+
+
+def _print_part(part: dict) -> None:
+    click.echo(f"{part['kind']} {part['name']} ({part['owner']}{' ' + part['version'] if 'version' in part else ''})")
+    click.echo(part["doc"])
+    if part["options"]:
+        click.echo("options:")
+    for option in part["options"]:
+        needed = "required" if option["default"] == "..." else f"default {option['default']}"
+        click.echo(f"  {option['name']}: {option['type']}  ({needed})")
+
+
+def _schema(json_: bool) -> int:
+    from zoo.recipe import Recipe, sections
+
+    if json_:
+        print_json(Recipe.model_json_schema())
+        return 0
+    for key, info, section in sections(Recipe):
+        if section is not None:
+            click.echo(f"\n{key}: {info.description}")
+            continue
+        default = "required" if info.is_required() else f"default {_default(info.default)}"
+        click.echo(f"  {key}  ({_type(info)}; {default})\n      {info.description}")
+    return 0
+
+
+def _default(value: object) -> str:
+    if hasattr(value, "model_dump"):
+        return str(value.model_dump()).replace("'", "")
+    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, dict) else "{}"
+
+
+def _type(info) -> str:
+    """A field's type in YAML's words."""
+    from typing import get_args
+
+    text = {int: "integer", float: "number", str: "text", bool: "true or false"}
+    choices = [a for a in get_args(info.annotation) if a is not type(None)]
+    flat = [c for choice in choices for c in (get_args(choice) or (choice,))] or [info.annotation]
+    flat = [c for c in flat if isinstance(c, str | int) or c in text or isinstance(c, type)]
+    words = [str(c) if isinstance(c, str | int) and not isinstance(c, type) else text.get(c, "mapping") for c in flat]
+    return " | ".join(dict.fromkeys(words)) or "mapping"

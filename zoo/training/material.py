@@ -1,0 +1,121 @@
+"""What all phases of a run share: the model, its halves, and loaders over decoded images."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import torch
+from torch import nn
+
+from zoo.data.dataset import Split
+from zoo.data.loader import ImageLoader
+from zoo.data.pixels import MemoryPixels, Pixels, StreamedPixels, View, load_into_memory, unreadable
+from zoo.errors import DataError
+from zoo.models.classifier import Halves, evaluating, halves
+from zoo.models.groups import Groups
+from zoo.recipe import Augment, Recipe
+from zoo.reporting import Reporter
+from zoo.training.parts import Parts, example_inputs
+from zoo.training.plan import is_head_only
+from zoo.training.team import Team
+
+WIDER = 1 / 0.875
+"""Training images of `crop: resized` are stored this much larger, so that crops have pixels to choose from."""
+
+MEMORY_SHARE = 0.25
+"""Part of the free memory that decoded images, and cached features, may take."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all phases share.
+
+    rows: indices of the training images that can be read; plain: the same images as evaluation sees them, for features.
+    """
+
+    recipe: Recipe
+    model: nn.Module
+    groups: Groups
+    halves: Halves | None
+    classes: int
+    rows: np.ndarray
+    train: ImageLoader
+    plain: ImageLoader
+    validation: ImageLoader
+    team: Team
+    reporter: Reporter
+
+
+def prepare(parts: Parts, team: Team, reporter: Reporter) -> Material:
+    """Decode the images and choose what frozen phases compute once. Raises DataError for unreadable images."""
+    recipe, train, validation = parts.recipe, parts.data.splits["train"], parts.data.splits["validation"]
+    how, view = recipe.data.augment, parts.view
+    cut = _cut(parts, team, reporter)
+    wide = View(round(view.size * WIDER), 1.0, view.channels) if how.crop == "resized" else view
+
+    def loader(split: Split, pixels: Pixels, how: Augment | None = None) -> ImageLoader:
+        return ImageLoader(
+            pixels, split.labels, parts.normalise, view.size, team.device, team.shard, how, recipe.train.seed
+        )
+
+    pixels, faults = decoded(train, wide, recipe, team, reporter, "train")
+    plain = pixels
+    if cut is not None and wide != view:
+        plain, _ = decoded(train, view, recipe, team, reporter, "train")
+    if faults:
+        reporter.warn(f"skipped {unreadable(list(faults.values()), len(train))}")
+    return Material(
+        recipe=recipe,
+        model=parts.model,
+        groups=parts.groups,
+        halves=cut,
+        classes=len(parts.data.classes),
+        rows=np.asarray([i for i in range(len(train)) if i not in faults]),
+        train=loader(train, pixels, how),
+        plain=loader(train, plain),
+        validation=loader(validation, decoded(validation, view, recipe, team, reporter, "validation")[0]),
+        team=team,
+        reporter=reporter,
+    )
+
+
+def _cut(parts: Parts, team: Team, reporter: Reporter) -> Halves | None:
+    """The model's halves, if some phase trains the head alone and its features fit in memory."""
+    if not parts.recipe.train.cache_features or not any(is_head_only(p) for p in parts.phases):
+        return None
+    example = example_inputs(parts, team)
+    cut = halves(parts.model, example)
+    if cut is None or _features_fit(cut, example, parts.data.splits):
+        return cut
+    reporter.note("features are too large for memory: the backbone runs in every epoch of the frozen phase")
+    return None
+
+
+def decoded(
+    split: Split, view: View, recipe: Recipe, team: Team, reporter: Reporter, name: str
+) -> tuple[Pixels, dict[int, str]]:
+    """The split's pixels, in memory where they fit, and what is wrong with unreadable images. Raises DataError."""
+    data = recipe.data
+    fits = len(split) * view.nbytes * team.size <= MEMORY_SHARE * psutil.virtual_memory().available
+    if data.in_memory is False or (data.in_memory == "auto" and not fits):
+        workers = data.workers if data.workers is not None else max(1, (os.cpu_count() or 1) // team.size)
+        return StreamedPixels(split.encoded, view, workers), {}
+    reporter.start(f"reading {name}", len(split))
+    images, faults = load_into_memory(split.encoded, view, reporter.advance)
+    reporter.finish()
+    if name != "train" or data.corrupt == "error":
+        _refuse(faults, split)
+    return MemoryPixels(images), faults
+
+
+def _refuse(faults: dict[int, str], split: Split) -> None:
+    if faults:
+        raise DataError(unreadable(list(faults.values()), len(split)))
+
+
+def _features_fit(cut: Halves, example: torch.Tensor, splits: dict[str, Split]) -> bool:
+    with evaluating(cut.model), torch.inference_mode():
+        each = cut.features(example[:1]).numel() * 4
+    images = len(splits["train"]) + len(splits["validation"])
+    return images * each <= MEMORY_SHARE * psutil.virtual_memory().available

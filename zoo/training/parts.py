@@ -1,0 +1,113 @@
+"""A recipe's parts: data, model and phases, built and described before anything is written."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from zoo.contracts import Phase
+from zoo.data.dataset import ImageData, load_data
+from zoo.data.loader import Normalise
+from zoo.data.pixels import View
+from zoo.data.random import stream
+from zoo.models.backbone import config, native_size
+from zoo.models.classifier import Classifier, build_classifier, halves
+from zoo.models.groups import Groups, parameter_groups
+from zoo.recipe import Recipe
+from zoo.training.plan import PhasePlan, lay_out, measure, plan_phases, training_bytes
+from zoo.training.team import Team
+
+TIMED_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a recipe became: data, model and plan, before anything is written."""
+
+    recipe: Recipe
+    data: ImageData
+    model: nn.Module
+    groups: Groups
+    phases: tuple[Phase, ...]
+    view: View
+    normalise: Normalise
+
+
+def build(recipe: Recipe) -> Parts:
+    """Load the data, build the model, plan the phases. Raises ZooError; writes nothing."""
+    data = load_data(recipe.data, recipe.train.seed)
+    torch.manual_seed(stream(recipe.train.seed, 1))
+    model = build_classifier(recipe.model, len(data.classes), recipe.data.image_size)
+    backbone = model.backbone if isinstance(model, Classifier) else model
+    size = recipe.data.image_size or native_size(backbone)
+    cfg = config(backbone)
+    channels = recipe.model.in_chans
+    mean, std = (_per_channel(cfg[key], channels) for key in ("mean", "std"))
+    groups = parameter_groups(model)
+    return Parts(
+        recipe,
+        data,
+        model,
+        groups,
+        plan_phases(recipe, groups),
+        View(size, recipe.data.crop_pct, channels),
+        Normalise(mean, std, recipe.train.channels_last),
+    )
+
+
+def _per_channel(values: Any, channels: int) -> tuple[float, ...]:
+    return tuple(values) if len(values) == channels else (float(np.mean(values)),) * channels
+
+
+def example_inputs(parts: Parts, team: Team) -> torch.Tensor:
+    """A few random inputs of the right shape, for timing and for trying cuts."""
+    generator = torch.Generator().manual_seed(0)
+    count = min(TIMED_IMAGES, parts.recipe.data.batch_size)
+    size = (count, parts.view.channels, parts.view.size, parts.view.size)
+    example = torch.randn(size, generator=generator).to(team.device)
+    return example.contiguous(memory_format=torch.channels_last) if parts.recipe.train.channels_last else example
+
+
+def describe(parts: Parts, team: Team) -> dict[str, Any]:
+    """The plan as data: what `--dry-run --json` prints and the screen draws."""
+    recipe, model = parts.recipe, parts.model.to(team.device)
+    example = example_inputs(parts, team)
+    images = {name: len(split) for name, split in parts.data.splits.items()}
+    cacheable = recipe.train.cache_features and halves(model, example) is not None
+    costs = measure(model, example, team.autocast)
+    plans = lay_out(model, parts.groups, parts.phases, recipe, images, cacheable, costs, team.size)
+    return {
+        "backbone": recipe.model.backbone,
+        "head": recipe.model.head.name,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "groups": {group: len(names) for group, names in parts.groups.items()},
+        "schedule": recipe.schedule.name,
+        "source": recipe.data.source,
+        "classes": len(parts.data.classes),
+        "images": images,
+        "splits": {name: split.origin for name, split in parts.data.splits.items()},
+        "image_size": parts.view.size,
+        "batch_size": recipe.data.batch_size,
+        "device": str(team.device),
+        "processes": team.size,
+        "precision": team.precision,
+        "memory_bytes": {
+            "images": sum(images.values()) * parts.view.nbytes,
+            "weights_and_optimiser": training_bytes(model, plans),
+        },
+        "phases": [_described_phase(plan, recipe) for plan in plans],
+        "seconds": round(sum(p.seconds or 0.0 for p in plans) + images["test"] * costs.forward / team.size, 1),
+    }
+
+
+def _described_phase(plan: PhasePlan, recipe: Recipe) -> dict[str, Any]:
+    return {
+        "epochs": plan.phase.epochs,
+        "trains": list(plan.phase.trainable),
+        "parameters": plan.trainable,
+        "steps": plan.steps,
+        "cached_features": plan.cached,
+        "seconds": round(plan.seconds or 0.0, 1),
+    }

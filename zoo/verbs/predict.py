@@ -1,0 +1,64 @@
+"""Predict: a run or model folder and pictures -> class names and probabilities."""
+
+from collections.abc import Iterable, Iterator
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.data.images import UnreadableImage
+from zoo.data.source import IMAGE_SUFFIXES
+from zoo.errors import UsageError
+from zoo.models.folder import ImageClassifier, load
+
+BATCH = 32
+
+
+def predict(folder: str | Path, paths: Iterable[str | Path], top: int = 1) -> Iterator[dict[str, Any]]:
+    """One result per picture, in order: `file` and either `classes` (name and probability, best first) or `error`.
+
+    paths: files, folders (searched through) and globs. An unreadable picture is reported and the rest goes on.
+    Raises ModelError for the folder, UsageError for a path that leads to no picture.
+    """
+    files = [file for path in paths for file in _pictures(str(path))]
+    classifier = load(folder)
+    return _results(classifier, files, min(top, len(classifier.classes)))
+
+
+def _pictures(path: str) -> list[Path]:
+    place = Path(path).expanduser()
+    if place.is_dir():
+        found = sorted(p for p in place.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    elif place.exists() or not has_magic(path):
+        found = [place] if place.exists() else []
+    else:
+        found = sorted(Path(p) for p in glob(str(place), recursive=True) if Path(p).is_file())
+    if not found:
+        raise UsageError(f"no picture at '{path}'. Give files, folders or globs ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return found
+
+
+def _results(classifier: ImageClassifier, files: list[Path], top: int) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(files), BATCH):
+        batch = files[start : start + BATCH]
+        views, errors = {}, {}
+        for file in batch:
+            try:
+                views[file] = classifier.inputs([file])[0]
+            except UnreadableImage as problem:
+                errors[file] = str(problem)
+        answers = dict(zip(views, _top(classifier, list(views.values()), top), strict=True))
+        for file in batch:
+            yield {"file": str(file), **({"classes": answers[file]} if file in answers else {"error": errors[file]})}
+
+
+@torch.inference_mode()
+def _top(classifier: ImageClassifier, inputs: list[torch.Tensor], top: int) -> list[list[dict[str, Any]]]:
+    if not inputs:
+        return []
+    best = classifier.model(torch.stack(inputs)).float().softmax(1).topk(top, dim=1)
+    return [
+        [{"name": classifier.classes[k], "probability": round(p, 6)} for p, k in zip(row, indices, strict=True)]
+        for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
