@@ -35,6 +35,7 @@ MANY = [f"model{i:02}" for i in range(13)]
     ("name", "known", "answer"),
     [
         ("liner", ["linear", "mlp"], " Did you mean 'linear'?"),
+        ("zoo-x:mpl", ["linear", "mlp"], " Did you mean 'mlp'?"),  # whatever the owner
         ("LINEAR", ["linear", "mlp"], " Did you mean 'linear'?"),
         ("cifar", ["cifar10-densenet", "quickstart"], " Did you mean 'cifar10-densenet'?"),  # a part of the name
         ("attention", ["linear", "mlp"], " There are: linear, mlp."),

@@ -91,7 +91,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """' Did you mean X?' for the nearest of `known`, else ''."""
-    known = list(known)
-    close = get_close_matches(name.lower(), known, n=1, cutoff=0.6) or [k for k in known if len(name) > 3 and name in k]
+    """' Did you mean X?' for the nearest of `known`, else ''; of `owner:name` the name counts."""
+    known, name = list(known), name.rpartition(":")[2].lower()
+    close = get_close_matches(name, known, n=1, cutoff=0.6) or [k for k in known if len(name) > 3 and name in k]
     return f" Did you mean '{close[0]}'?" if close else ""

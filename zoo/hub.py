@@ -10,19 +10,23 @@ from zoo.errors import ModelError, ZooError
 TIMEOUT_S = 5.0
 
 
-@cache
 def reachable() -> bool:
     """Whether the Hub answers within 5 seconds; asked once per process."""
+    return not _obstacle()
+
+
+@cache
+def _obstacle() -> str:
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
     if constants.HF_HUB_OFFLINE:
-        return False
+        return "HF_HUB_OFFLINE is set"
     try:
         get_session().head(constants.ENDPOINT, timeout=TIMEOUT_S)
     except Exception:
-        return False
-    return True
+        return f"{constants.ENDPOINT} cannot be reached"
+    return ""
 
 
 def go_offline() -> None:
@@ -44,21 +48,24 @@ def hub(name: str, advice: str, error: type[ZooError] = ModelError, needed: bool
     if not needed:
         yield
         return
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.constants import ENDPOINT
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    online = reachable()
-    if not online:
+    if not reachable():
         go_offline()
     try:
         yield
     except (OfflineModeIsEnabled, LocalEntryNotFoundError, ConnectionError, TimeoutError) as problem:
-        where = os.environ.get("HF_ENDPOINT", "the Hugging Face Hub")
-        why = f"{where} cannot be reached and it is not in the local cache" if not online else f"{where} broke off"
+        why = f"{_obstacle()} and it is not in the local cache" if _obstacle() else f"{ENDPOINT} broke off"
         raise error(f"'{name}' cannot be fetched: {why}. {advice}") from problem
     except HfHubHTTPError as problem:
         status = getattr(problem.response, "status_code", None)
-        raise error(f"'{name}' cannot be fetched: the Hub answered {status}: {_first_line(problem)}. {advice}") from problem
+        why = f"{ENDPOINT} answered {status}: {first_line(problem)}"
+        raise error(f"'{name}' cannot be fetched: {why}. {advice}") from problem
+    except HTTPError as problem:  # the transport's own errors are neither HfHubHTTPError nor OSError
+        raise error(f"'{name}' cannot be fetched: {ENDPOINT} broke off. {advice}") from problem
 
 
-def _first_line(problem: Exception) -> str:
+def first_line(problem: BaseException) -> str:
+    """The first line of an exception's text that says anything, else its type."""
     return next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)

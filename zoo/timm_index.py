@@ -41,9 +41,9 @@ def _scan(folder: Path) -> tuple[str, ...]:
 def _store(path: Path, names: tuple[str, ...]) -> None:
     """Keep the index for next time; a cache that cannot be written is no fault."""
     part = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(names))
         part.replace(path)
-    except OSError:
-        pass
+    with suppress(OSError):
+        part.unlink(missing_ok=True)

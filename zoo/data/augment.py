@@ -30,10 +30,8 @@ class Draws:
 
 def augment(images: torch.Tensor, how: Augment, draws: Draws, size: int) -> torch.Tensor:
     """uint8 (B, C, S, S) -> (B, C, size, size), uint8 while only whole pixels moved, else float32 in 0..255."""
-    if how.crop == "resized" or how.rotate:
-        images = _resampled(images, how, draws, size)
-    else:
-        images = _moved(images, how, draws)
+    resample = how.crop == "resized" or how.rotate
+    images = _resampled(images, how, draws, size) if resample else _moved(images, how, draws)
     if how.jitter:
         images = _jittered(images.float(), how.jitter, draws)
     return images

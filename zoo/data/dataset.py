@@ -1,14 +1,15 @@
 """A data set ready to train on: three labelled splits of encoded images, one class list, and a record of how it came."""
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset, Image
 
-from zoo.data.labels import absent, check_train, class_indices, class_names
+from zoo.data.labels import absent, check_carving, check_train, class_indices, class_names
 from zoo.data.pixels import Encoded
 from zoo.data.source import SPLIT_NAMES, image_column, label_column, open_source
 from zoo.data.split import carve, stratified
@@ -16,7 +17,8 @@ from zoo.errors import DataError, UnknownName
 from zoo.recipe import Data
 
 PROBES = 64
-"""Images per split whose bytes enter the fingerprint."""
+"""Images per split that enter the fingerprint."""
+CARVE_SEEDS = {"test": 1, "validation": 2}
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,18 @@ def load_data(data: Data, seed: int) -> ImageData:
     train = raw[names["train"]]
     image, label = image_column(train, data.image_column), label_column(train, data.label_column)
     classes = class_names(train, label)
-    rows = {kind: class_indices(_with(raw[name], label, name), label, classes, name) for kind, name in names.items()}
-    parts = {kind: (raw[names[kind]], np.arange(len(labels)), labels, names[kind]) for kind, labels in rows.items()}
-    check_train(parts["train"][2], classes)
-    for kind, fraction, stream in (("test", data.test_fraction, 1), ("validation", data.validation_fraction, 2)):
-        if kind not in parts:
-            parts["train"], parts[kind] = _carved(parts["train"], fraction, seed + stream)
+    parts = {kind: _rows(raw[name], name, kind, image, label, classes) for kind, name in names.items()}
+    check_train(parts["train"].labels, classes)
+    missing = [kind for kind in ("test", "validation") if kind not in parts]
+    check_carving(parts["train"].labels, classes, missing)
+    for done, kind in enumerate(missing):
+        fraction, own_seed = getattr(data, f"{kind}_fraction"), seed + CARVE_SEEDS[kind]
+        kept, carved = carve(parts["train"].labels, fraction, own_seed, leave=len(missing) - done)
+        parts[kind] = parts["train"].take(carved, f", stratified {fraction:g}, seed {own_seed}")
+        parts["train"] = parts["train"].take(kept)
     if data.limit is not None:
         parts = {kind: _limited(part, data.limit, seed) for kind, part in parts.items()}
-    splits = {kind: _split(*parts[kind], image) for kind in ("train", "validation", "test")}
+    splits = {kind: parts[kind].finished() for kind in ("train", "validation", "test")}
     warnings = [
         f"the {kind} split has no image of {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
         for kind, split in splits.items()
@@ -76,74 +81,93 @@ def load_split(data: Data, seed: int, classes: tuple[str, ...], split: str = "te
     if strange := sorted(set(loaded.classes) - set(classes)):
         raise DataError(
             f"data.source: '{data.source}' has {len(loaded.classes)} classes, among them '{strange[0]}', "
-            f"which the model's {len(classes)} classes do not include"
+            f"which the model's {len(classes)} classes do not include. Evaluate on data of the model's own classes"
         )
     part = loaded.splits[split]
     where = np.asarray([classes.index(name) for name in loaded.classes])
-    return Split(where[part.labels], part.encoded, part.origin)
+    return replace(part, labels=where[part.labels])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of the source's split `name`: their labels (N,), int64 row numbers (N,), and how they were taken."""
+
+    images: Dataset
+    column: str
+    name: str
+    labels: np.ndarray
+    numbers: np.ndarray
+    how: str = ""
+
+    def take(self, at: np.ndarray, how: str = "") -> "Rows":
+        """The rows at these places only."""
+        return replace(self, labels=self.labels[at], numbers=self.numbers[at], how=self.how + how)
+
+    def read(self, indices: Sequence[int]) -> list[Any]:
+        """Records `{bytes, path}`, or None."""
+        return self.images[self.numbers[np.asarray(indices, dtype=np.int64)]][self.column]
+
+    def called(self, index: int) -> str:
+        """The image's file, or its row in the source."""
+        record = self.read([index])[0]
+        if record and record["path"] and record["bytes"] is None:
+            return record["path"]
+        return f"row {self.numbers[index]} of the split '{self.name}'"
+
+    def finished(self) -> Split:
+        """As a Split that worker processes can be given."""
+        return Split(self.labels, Encoded(len(self.labels), self.read, self.called), self.name + self.how)
 
 
 def _assigned(raw: dict[str, Dataset], data: Data) -> dict[str, str]:
-    """train, validation, test -> the source's own split names, where there is one."""
-    names: dict[str, str] = {}
+    """train, validation, test -> the source's own split names, where there is one; a named split serves once."""
+    names = {kind: name for kind in SPLIT_NAMES if (name := getattr(data.splits, kind)) is not None}
+    for kind, name in names.items():
+        if name not in raw:
+            raise UnknownName(f"split in data.splits.{kind}", name, list(raw))
+    free = {name.lower(): name for name in raw if name not in names.values()}
     for kind, spellings in SPLIT_NAMES.items():
-        wanted = getattr(data.splits, kind)
-        if wanted is not None and wanted not in raw:
-            raise UnknownName(f"split in data.splits.{kind}", wanted, list(raw))
-        found = wanted or next((name for s in spellings for name in raw if name.lower() == s), None)
-        if found:
-            names[kind] = found
-    if "train" not in names and len(raw) == 1:
+        if kind not in names and (found := next((s for s in spellings if s in free), None)):
+            names[kind] = free[found]
+    if "train" not in names and len(raw) == 1 and free:
         names = {"train": next(iter(raw))}
     if "train" not in names:
-        raise DataError(f"data.splits.train: '{data.source}' has no split called train ({', '.join(raw)}). Name it: data.splits.train=NAME")
-    empty = next((name for name in names.values() if len(raw[name]) == 0), None)
-    if empty:
-        raise DataError(f"data.source: the split '{empty}' of '{data.source}' is empty")
+        raise DataError(
+            f"data.splits.train: '{data.source}' has no split called train ({', '.join(raw)}). "
+            f"Name it: data.splits.train=NAME"
+        )
+    for kind, name in names.items():
+        if len(raw[name]) == 0:
+            raise DataError(
+                f"data.source: the split '{name}' of '{data.source}' is empty. Name another: data.splits.{kind}=NAME"
+            )
     return names
 
 
-def _with(split: Dataset, column: str, name: str) -> Dataset:
-    if column not in split.features:
-        raise DataError(f"the split '{name}' has no column '{column}' (columns: {', '.join(split.column_names)})")
-    return split
+def _rows(split: Dataset, name: str, kind: str, image: str, label: str, classes: tuple[str, ...]) -> Rows:
+    for column in (image, label):
+        if column not in split.features:
+            raise DataError(
+                f"the split '{name}' has no column '{column}' (columns: {', '.join(split.column_names)}). "
+                f"Rename its columns, or name another split: data.splits.{kind}=NAME"
+            )
+    labels = class_indices(split, label, classes, name, kind)
+    images = split.select_columns([image]).cast_column(image, Image(decode=False))
+    return Rows(images, image, name, labels, np.arange(len(labels)))
 
 
-def _carved(part: tuple, fraction: float, seed: int) -> tuple[tuple, tuple]:
-    source, rows, labels, name = part
-    kept, carved = carve(labels, fraction, seed)
-    origin = f"{name}, stratified {fraction:g}, seed {seed}"
-    return (source, rows[kept], labels[kept], name), (source, rows[carved], labels[carved], origin)
-
-
-def _limited(part: tuple, limit: int, seed: int) -> tuple:
-    source, rows, labels, name = part
-    try:
-        kept = stratified(labels, limit, seed)
-    except DataError as error:
-        raise DataError(f"data.limit: {error}") from None
-    return source, rows[kept], labels[kept], name if len(kept) == len(rows) else f"{name}, first stratified {limit}"
-
-
-def _split(source: Dataset, rows: np.ndarray, labels: np.ndarray, origin: str, image: str) -> Split:
-    if image not in source.features:
-        raise DataError(f"the split '{origin}' has no column '{image}' (columns: {', '.join(source.column_names)})")
-    images = source.select_columns([image])
-    if isinstance(images.features[image], Image):
-        images = images.cast_column(image, Image(decode=False))
-
-    def read(indices: Any) -> list[Any]:
-        return images[rows[np.asarray(indices, dtype=np.int64)]][image]
-
-    def name(index: int) -> str:
-        path = (read([index])[0] or {}).get("path")
-        return str(path) if path and Path(path).exists() else f"row {rows[index]} of '{origin.split(',')[0]}'"
-
-    return Split(labels, Encoded(len(labels), read, name), origin)
+def _limited(rows: Rows, limit: int, seed: int) -> Rows:
+    if limit >= len(rows.labels):
+        return rows
+    if limit < (classes := len(np.unique(rows.labels))):
+        raise DataError(
+            f"data.limit: {limit} images cannot hold all {classes} classes. Take at least data.limit={classes}"
+        )
+    return rows.take(stratified(rows.labels, limit, seed), f", limited to {limit}")
 
 
 def _fingerprint(classes: tuple[str, ...], splits: dict[str, Split]) -> str:
-    """sha256 over classes, labels, and the bytes of a sample of images."""
+    """sha256 over classes, labels, and a sample of images: their bytes, or the names and sizes of their files."""
     digest = hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape"))
     for split in splits.values():
         digest.update(split.labels.tobytes())

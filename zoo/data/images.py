@@ -17,6 +17,13 @@ MAX_PIXELS = 100_000_000
 """Larger images are refused from their header, before any pixel is decoded."""
 
 
+STRIP = 16
+"""Long side over short side above which only the middle is looked at, lest resizing need gigabytes."""
+
+# Pillow warns of odd files that it reads all the same. A filter per call would not be safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
 class UnreadableImage(DataError):
     """One image cannot be decoded; the message says why in a few words."""
 
@@ -24,64 +31,67 @@ class UnreadableImage(DataError):
 def decode(encoded: Any) -> Image.Image:
     """A PIL image in mode L or RGB from bytes, a path, a `datasets` record or a PIL image. Raises UnreadableImage."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = _open(encoded)
-            if image.width * image.height > MAX_PIXELS:
-                millions = image.width * image.height / 1e6
-                raise UnreadableImage(f"{millions:.0f} megapixels, the limit is {MAX_PIXELS / 1e6:.0f}")
-            image.load()
-            return _plain(ImageOps.exif_transpose(image))
+        if isinstance(encoded, Image.Image):
+            return _upright(encoded)
+        with Image.open(_file(encoded)) as image:
+            return _upright(image)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
         raise UnreadableImage("not an image that can be read") from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} megapixels") from None
+        millions = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise UnreadableImage(f"over {millions:.0f} megapixels, the limit is {MAX_PIXELS / 1e6:.0f}") from None
     except FileNotFoundError:
         raise UnreadableImage("the file is missing") from None
     except Exception as error:
-        raise UnreadableImage(f"{type(error).__name__}: {error}".splitlines()[0]) from None
+        named = f"{type(error).__name__}: {error}"
+        text = (error.strerror or str(error)) if isinstance(error, OSError) else named
+        raise UnreadableImage((text or named).splitlines()[0]) from None
 
 
-def _open(encoded: Any) -> Image.Image:
-    if isinstance(encoded, Image.Image):
-        return encoded
+def _file(encoded: Any) -> str | Path | BytesIO:
+    """What Pillow opens: the path, or the bytes where there are some."""
     if isinstance(encoded, dict):
-        encoded = encoded.get("bytes") or encoded.get("path")
+        encoded = encoded.get("path") if encoded.get("bytes") is None else encoded["bytes"]
     if encoded is None:
         raise UnreadableImage("the image is missing")
-    if isinstance(encoded, str | Path) and Path(encoded).stat().st_size == 0:
+    if (len(encoded) if isinstance(encoded, bytes) else Path(encoded).stat().st_size) == 0:
         raise UnreadableImage("the file is empty")
-    return Image.open(BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
+    return BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if image.width * image.height > MAX_PIXELS:
+        millions = image.width * image.height / 1e6
+        raise UnreadableImage(f"{millions:.0f} megapixels, the limit is {MAX_PIXELS / 1e6:.0f}")
+    image.load()
+    return _plain(ImageOps.exif_transpose(image))
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    if image.mode in ("RGB", "L"):
-        return image
-    if image.mode in ("1", "LA") or image.mode.startswith("I") or image.mode == "F":
-        return _grey(image)
-    if image.mode == "P" and "transparency" not in image.info:
-        return image.convert("RGB")
-    if image.mode in ("RGBA", "PA", "P", "RGBa", "La"):
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bit(image)
+    plain = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image if image.mode == plain else image.convert(plain)
 
 
-def _grey(image: Image.Image) -> Image.Image:
-    if image.mode == "LA":
-        return Image.composite(image.getchannel("L"), Image.new("L", image.size, 255), image.getchannel("A"))
-    if image.mode == "1":
-        return image.convert("L")
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535.0 if image.mode.startswith("I") or values.max(initial=0) > 255 else 255.0
-    scale = 255.0 if image.mode == "F" and values.max(initial=0) <= 1 else 255.0 / top
-    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Integers run to 65535; floats to 1, 255 or 65535, whichever holds the largest."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    peak = values.max(initial=0)
+    top = 65535 if image.mode != "F" or peak > 255 else 255 if peak > 1 else 1
+    return Image.fromarray(np.clip(np.rint(values / top * 255), 0, 255).astype(np.uint8))
 
 
 def square(image: Image.Image, size: int, crop_pct: float = 1.0) -> Image.Image:
     """timm's evaluation view: the short side resized (bicubic) to `size / crop_pct`, then the centre cut out."""
+    if max(image.size) > STRIP * min(image.size):
+        longest = STRIP * min(image.size)
+        image = ImageOps.fit(image, (min(image.width, longest), min(image.height, longest)))
     short = int(size / crop_pct)
     width, height = (short * side // min(image.size) for side in image.size)
     if (width, height) != image.size:

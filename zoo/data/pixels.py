@@ -70,12 +70,13 @@ class StreamedPixels:
     def __len__(self) -> int:
         return self.encoded.count
 
-    def __getitems__(self, indices: list[int]) -> list[torch.Tensor]:
+    def __getitems__(self, indices: list[int]) -> torch.Tensor | DataError:
+        """The batch, or what is wrong: an error raised in a worker would reach the user as a traceback."""
         faults: dict[int, str] = {}
         views = list(self.encoded.views(indices, self.view, faults))
         if faults:
-            raise DataError(unreadable(list(faults.values()), self.encoded.count))
-        return [torch.from_numpy(np.ascontiguousarray(v)) for v in views]
+            return DataError(unreadable(list(faults.values()), self.encoded.count))
+        return torch.from_numpy(np.stack(views))
 
     def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
         """uint8 (B, C, size, size) for each array of indices."""
@@ -83,15 +84,22 @@ class StreamedPixels:
             self,  # type: ignore[arg-type]
             batch_sampler=[list(map(int, indices)) for indices in order],
             num_workers=self.workers,
-            collate_fn=torch.stack,
+            collate_fn=_as_is,
             generator=torch.Generator(),
             worker_init_fn=_single_thread,
             pin_memory=torch.cuda.is_available(),
         )
-        yield from loader
+        for batch in loader:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
 
 
 Pixels = MemoryPixels | StreamedPixels
+
+
+def _as_is(batch: torch.Tensor | DataError) -> torch.Tensor | DataError:
+    return batch
 
 
 def _single_thread(_: int) -> None:
@@ -123,4 +131,7 @@ def load_into_memory(encoded: Encoded, view: View, tick: Callable[[int], None]) 
 def unreadable(messages: Sequence[str], count: int) -> str:
     """One line for any number of unreadable images."""
     first = "; ".join(messages[:3]) + (f"; and {len(messages) - 3} more" if len(messages) > 3 else "")
-    return f"{len(messages)} of {count} images cannot be read: {first}. Mend or remove them, or pass data.corrupt=skip for training images"
+    return (
+        f"{len(messages)} of {count} images cannot be read: {first}. "
+        f"Mend or remove them, or pass data.corrupt=skip for training images"
+    )

@@ -1,20 +1,29 @@
 """Where images come from: any source becomes named splits of `datasets`, images still encoded."""
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import datasets
 import huggingface_hub.constants
+import pyarrow.parquet
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from zoo.errors import DataError, UnknownName
-from zoo.hub import hub
+from zoo.hub import first_line, hub
 from zoo.recipe import Data
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-SPLIT_NAMES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test", "testing")}
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+KNOWN = {name for names in SPLIT_NAMES.values() for name in names}
 ADVICE = (
     "Name local data with data.source=PATH (images in one folder per class, or parquet files), "
     "or run the recipe quickstart, whose data is installed"
@@ -28,12 +37,12 @@ def open_source(data: Data) -> dict[str, Dataset]:
     source = data.source
     if source.startswith("sample:"):
         return _parquet(_sample(source.removeprefix("sample:")))
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(source))
+    if source and os.path.isdir(path):
         return _folder(path)
-    if path.exists():
+    if source and os.path.exists(path):
         raise DataError(f"data.source: '{source}' is a file; it takes a folder or a Hub id. {ADVICE}")
-    if source.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
+    if source.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]{1,96}(/[\w.-]{1,96})?", source):
         raise DataError(f"data.source: there is no folder '{source}'. {ADVICE}")
     return _from_hub(data)
 
@@ -46,36 +55,74 @@ def _sample(name: str) -> Path:
 
 
 def _from_hub(data: Data) -> dict[str, Dataset]:
-    with hub(data.source, ADVICE, DataError):
+    advice = f"There is no folder of that name either. {ADVICE}"
+    with hub(data.source, advice, DataError):
         datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE
         try:
             found = datasets.load_dataset(data.source, data.config, revision=data.revision)
-        except (datasets.exceptions.DatasetNotFoundError, FileNotFoundError, ValueError) as error:
-            raise DataError(f"data.source: '{data.source}': {str(error).splitlines()[0]}. {ADVICE}") from error
+        except LocalEntryNotFoundError:
+            raise
+        except (FileNotFoundError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
+            why = first_line(error.__cause__ or error)
+            raise DataError(f"data.source: '{data.source}' cannot be loaded: {why} {advice}") from error
     return dict(found) if isinstance(found, DatasetDict) else {"train": found}
 
 
 def _folder(path: Path) -> dict[str, Dataset]:
     if (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file():
-        found = datasets.load_from_disk(str(path))
-        return dict(found) if isinstance(found, DatasetDict) else {"train": found}
+        return _saved(path)
     if any(path.rglob("*.parquet")):
         return _parquet(path)
     return _images(path)
 
 
+def _saved(path: Path) -> dict[str, Dataset]:
+    try:
+        found = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, LookupError) as error:
+        why = first_line(error).rstrip(".")
+        raise DataError(f"data.source: '{path}' is not whole: {why}. Write it again with save_to_disk") from error
+    return dict(found) if isinstance(found, DatasetDict) else {"train": found}
+
+
 def _parquet(path: Path) -> dict[str, Dataset]:
     """Parquet files named as on the Hub: `train-00000-of-00001.parquet`, `test/0000.parquet`, `data/validation-*.parquet`."""
+    found = sorted(path.rglob("*.parquet"))
+    _check_parquet(found)
     files: dict[str, list[str]] = {}
-    for file in sorted(path.rglob("*.parquet")):
-        words = [file.stem.split("-")[0], *(p.name for p in file.relative_to(path).parents if p.name)]
-        known = next((w for w in words if any(w in names for names in SPLIT_NAMES.values())), None)
-        files.setdefault(known or "train", []).append(str(file))
+    for file in found:
+        files.setdefault(_split_of(file.relative_to(path)), []).append(str(file))
     try:
         return dict(datasets.load_dataset("parquet", data_files=files))
     except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
-        cause = error.__cause__ or error
-        raise DataError(f"data.source: the parquet files in '{path}' cannot be read: {str(cause).splitlines()[0]}") from error
+        why = first_line(error.__cause__ or error)
+        raise DataError(f"data.source: the parquet files in '{path}' cannot be read: {why}") from error
+
+
+def _check_parquet(files: list[Path]) -> None:
+    columns: list[str] = []
+    for file in files:
+        try:
+            found = pyarrow.parquet.read_metadata(file)
+        except (OSError, ValueError) as error:
+            raise DataError(f"data.source: '{file}' is not a whole parquet file: {first_line(error)}") from error
+        if not found.num_rows:
+            raise DataError(f"data.source: '{file}' holds no rows. Fill it or remove it")
+        own = found.schema.to_arrow_schema().names
+        columns = columns or own
+        if set(own) != set(columns):
+            raise DataError(
+                f"data.source: '{files[0]}' has the columns {', '.join(columns)}, but '{file}' has {', '.join(own)}. "
+                f"Keep the files of one data set in the folder"
+            )
+
+
+def _split_of(file: Path) -> str:
+    """The split a parquet file belongs to by its name or its folders'; train where nothing says otherwise."""
+    if numbered := re.fullmatch(r"(\w+)-\d+-of-\d+", file.stem):
+        return numbered[1]
+    words = re.findall(r"[a-z]+", file.stem.lower()) + [p.name.lower() for p in file.parents]
+    return next((word for word in words if word in KNOWN), "train")
 
 
 def _images(path: Path) -> dict[str, Dataset]:
@@ -83,11 +130,13 @@ def _images(path: Path) -> dict[str, Dataset]:
     children = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not children:
         raise DataError(f"data.source: '{path}' holds no class folders and no parquet files. {ADVICE}")
-    known = {name for names in SPLIT_NAMES.values() for name in names}
-    splits = {p.name: p for p in children if p.name.lower() in known}
+    splits = {p.name: p for p in children if p.name.lower() in KNOWN}
     if splits and len(splits) < len(children):
         other = next(p.name for p in children if p.name not in splits)
-        raise DataError(f"data.source: '{path}' mixes splits ({', '.join(splits)}) with other folders ('{other}'). Move one of them away")
+        raise DataError(
+            f"data.source: '{path}' mixes splits ({', '.join(splits)}) with other folders ('{other}'). "
+            f"Move one of them away"
+        )
     listed = {name: _classes(folder) for name, folder in (splits or {"train": path}).items()}
     return {name: _labelled(classes) for name, classes in listed.items()}
 
@@ -95,7 +144,7 @@ def _images(path: Path) -> dict[str, Dataset]:
 def _classes(folder: Path) -> dict[str, list[str]]:
     """Class name -> image files. A class without images is an error, not a class less."""
     classes = {
-        child.name: sorted(str(f) for f in child.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
+        child.name: _pictures(child)
         for child in sorted(folder.iterdir())
         if child.is_dir() and not child.name.startswith(".")
     }
@@ -104,11 +153,19 @@ def _classes(folder: Path) -> dict[str, list[str]]:
     for name, files in classes.items():
         if not files:
             raise DataError(f"data.source: the class folder '{folder / name}' holds no images. Fill it or remove it")
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError:
-            raise DataError(f"data.source: the class folder {name!r} in '{folder}' has a name that is not UTF-8. Rename it") from None
+        if strange := next((f for f in files if f.encode("utf-8", "replace").decode() != f), None):
+            raise DataError(f"data.source: the path {strange!r} is not UTF-8. Rename it")
     return classes
+
+
+def _pictures(folder: Path) -> list[str]:
+    """Image files below `folder`; hidden ones are left out."""
+    found: list[str] = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        shown = [name for name in files if not name.startswith(".")]
+        found += [os.path.join(root, name) for name in shown if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+    return sorted(found)
 
 
 def _labelled(classes: Mapping[str, list[str]]) -> Dataset:
@@ -120,29 +177,45 @@ def _labelled(classes: Mapping[str, list[str]]) -> Dataset:
 
 def image_column(split: Dataset, wanted: str | None) -> str:
     """The column of images: named, or the only one of that type. Raises DataError."""
-    images = [name for name, kind in split.features.items() if isinstance(kind, Image)] or [
-        name for name, kind in split.features.items() if isinstance(kind, dict) and {"bytes", "path"} <= kind.keys()
-    ]
-    return _choose("image", images, wanted, split)
+    images = [name for name, kind in split.features.items() if _is_image(kind)]
+    return _choose("image", images, wanted, split, lambda kind: _is_image(kind) or _is_value(kind, "string|binary"))
 
 
 def label_column(split: Dataset, wanted: str | None) -> str:
     """The column of labels: named, or the only class label, or `label`. Raises DataError."""
     labels = [name for name, kind in split.features.items() if isinstance(kind, ClassLabel)]
     if not labels:
-        plain = [n for n, kind in split.features.items() if isinstance(kind, Value) and re.match(r"u?int|(large_)?string|bool", kind.dtype)]
-        labels = [n for n in plain if n in ("label", "labels", "class", "target")] or plain
-    return _choose("label", labels, wanted, split)
+        plain = [name for name, kind in split.features.items() if _is_label(kind)]
+        labels = [name for name in plain if name in ("label", "labels", "class", "target")] or plain
+    return _choose("label", labels, wanted, split, _is_label)
 
 
-def _choose(kind: str, candidates: list[str], wanted: str | None, split: Dataset) -> str:
+def _is_image(kind: Any) -> bool:
+    return isinstance(kind, Image) or (isinstance(kind, dict) and {"bytes", "path"} <= kind.keys())
+
+
+def _is_label(kind: Any) -> bool:
+    return isinstance(kind, ClassLabel) or _is_value(kind, r"u?int\d+|string|bool")
+
+
+def _is_value(kind: Any, dtypes: str) -> bool:
+    return isinstance(kind, Value) and re.fullmatch(f"(large_)?({dtypes})", kind.dtype) is not None
+
+
+def _choose(kind: str, candidates: list[str], wanted: str | None, split: Dataset, fits: Callable[[Any], bool]) -> str:
+    have = ", ".join(split.column_names)
     if wanted is not None:
         if wanted not in split.features:
             raise UnknownName(f"column in data.{kind}_column", wanted, split.column_names)
+        if not fits(split.features[wanted]):
+            feature = split.features[wanted]
+            found = feature.dtype if isinstance(feature, Value) else type(feature).__name__
+            raise DataError(f"data.{kind}_column: '{wanted}' is of type {found}, not {kind}s (columns: {have})")
         return wanted
     if len(candidates) != 1:
         found = "none" if not candidates else " and ".join(candidates)
-        have = ", ".join(split.column_names)
-        raise DataError(f"data.{kind}_column: cannot tell which column holds the {kind}s (found {found}; columns: {have}). Name it: data.{kind}_column=NAME")
+        raise DataError(
+            f"data.{kind}_column: cannot tell which column holds the {kind}s (found {found}; columns: {have}). "
+            f"Name it: data.{kind}_column=NAME"
+        )
     return candidates[0]
-

@@ -24,6 +24,7 @@ class Team:
     def __init__(self, precision: str, folder: Path | None = None) -> None:
         self.precision = resolve_precision(precision)
         self.accelerator = Accelerator(
+            cpu=wants_cpu(),
             mixed_precision="no" if self.precision == "fp32" else self.precision,
             log_with="tensorboard" if folder else None,
             project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder)) if folder else None,
@@ -102,14 +103,23 @@ class Team:
 
 def agreed(value: T) -> T:
     """The first process's value, on every process, before there is a Team."""
-    return broadcast_object_list([value])[0] if PartialState().num_processes > 1 else value
+    return broadcast_object_list([value])[0] if PartialState(cpu=wants_cpu()).num_processes > 1 else value
 
 
 def resolve_precision(wanted: str) -> str:
     """`auto` -> bf16 where the GPU has it, else fp32. Raises UsageError for fp16 without a GPU."""
-    cuda = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true")
+    cuda = torch.cuda.is_available() and not wants_cpu()
     if wanted == "fp16" and not cuda:
         raise UsageError("train.precision: fp16 needs a GPU; on a CPU take bf16 or fp32")
     if wanted == "auto":
         return "bf16" if cuda and torch.cuda.is_bf16_supported() else "fp32"
     return wanted
+
+
+def wants_cpu() -> bool:
+    """Whether to compute on the CPU: asked for, or several processes without a GPU.
+
+    Accelerate must be told of the latter, else each process silently runs alone.
+    """
+    asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
+    return asked or (int(os.environ.get("WORLD_SIZE") or 1) > 1 and not torch.cuda.is_available())

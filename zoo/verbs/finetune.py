@@ -45,7 +45,8 @@ def finetune(
             _on_main(team, run.check_new)
             parts = build(loaded)
             _on_main(team, lambda: _claim(run, team, parts, held))
-            return _train(run, parts, team, stop, reporter, resuming=False)
+            with _trackers(team):
+                return _train(run, parts, team, stop, reporter, resuming=False)
 
 
 def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, Any]:
@@ -64,7 +65,8 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
             raise RunError(
                 f"the data of {run.folder} changed since it started (fingerprint {parts.data.fingerprint}, was {recorded}); start a new run"
             )
-        return _train(run, parts, team, stop, reporter, resuming=True)
+        with _trackers(team):
+            return _train(run, parts, team, stop, reporter, resuming=True)
 
 
 def plan(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
@@ -113,8 +115,7 @@ def _train(run: Run, parts: Parts, team: Team, stop: StopFlag, reporter: Reporte
     trainer = Trainer(material, parts.phases, run.checkpoints, stop, _logged(run, team))
     if resuming:
         _take_up(run, trainer, team, reporter)
-    with _trackers(team):
-        fitted = trainer.fit()
+    fitted = trainer.fit()
     parts.model.load_state_dict(fitted.weights)
     metrics = _test(parts, team, reporter)
     seconds = time.monotonic() - began
@@ -154,7 +155,7 @@ def _take_up(run: Run, trainer: Trainer, team: Team, reporter: Reporter) -> None
 
 @contextmanager
 def _trackers(team: Team) -> Iterator[None]:
-    """TensorBoard's writer, through Accelerate, closed whatever happens."""
+    """TensorBoard's writer and the process group, both Accelerate's, closed whatever happens."""
     team.accelerator.init_trackers("events")
     try:
         yield

@@ -1,0 +1,125 @@
+"""Without a Hub: quick, exact advice. Each case is a fresh process, as the endpoint is read once, at import."""
+
+import http.server
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from zoo.data.source import ADVICE
+from zoo.hub import first_line
+from zoo.models.backbone import NEXT
+
+DATA = "from zoo.recipe import Data; from zoo.data.source import open_source; open_source(Data(source={!r}))"
+MODEL = (
+    "from zoo.recipe import Model; from zoo.models.backbone import build_backbone; "
+    "build_backbone(Model(backbone={!r}), None)"
+)
+SAY = """
+try:
+    {}
+except Exception as error:
+    print(f"{{type(error).__name__}}: {{error}}")
+"""
+CLOSED = "http://127.0.0.1:9"
+NO_FOLDER = f"There is no folder of that name either. {ADVICE}"
+
+Said = Callable[..., str]
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Said:
+    """said(code, HF_ENDPOINT=...): what a process in an empty home says of the error it meets."""
+
+    def run(code: str, **env: str) -> str:
+        (tmp_path / "home").mkdir()
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGINGFACE", "XDG_", "TRANSFORMERS_"))
+        }
+        env = kept | {"HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1"} | env
+        command = [sys.executable, "-c", SAY.format(code)]
+        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+
+    return run
+
+
+@pytest.fixture
+def hub() -> Iterator[Callable[[int | None], str]]:
+    """hub(status): a server that answers its front page and refuses all else with `status`, or hangs up on None."""
+    servers = []
+
+    def start(status: int | None) -> str:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                if status or self.path == "/":
+                    self.send_response(200 if self.path == "/" else status)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                self.close_connection = True
+
+            do_GET = do_HEAD
+
+            def log_message(self, *args: object) -> None: ...
+
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+UNREACHED = "cannot be fetched: {} and it is not in the local cache."
+
+
+@pytest.mark.parametrize(
+    ("code", "env", "message"),
+    [
+        (
+            DATA.format("uoft-cs/cifar10"), {"HF_ENDPOINT": CLOSED},
+            f"DataError: 'uoft-cs/cifar10' {UNREACHED.format(f'{CLOSED} cannot be reached')} {NO_FOLDER}",
+        ),
+        (
+            DATA.format("mnist"), {"HF_ENDPOINT": CLOSED, "HF_HUB_OFFLINE": "1"},
+            f"DataError: 'mnist' {UNREACHED.format('HF_HUB_OFFLINE is set')} {NO_FOLDER}",
+        ),
+        (
+            MODEL.format("densenet121"), {"HF_ENDPOINT": CLOSED},
+            f"ModelError: 'densenet121' {UNREACHED.format(f'{CLOSED} cannot be reached')} {NEXT}",
+        ),
+        (
+            MODEL.format("hf-hub:me/mine"), {"HF_ENDPOINT": CLOSED},
+            f"ModelError: 'hf-hub:me/mine' {UNREACHED.format(f'{CLOSED} cannot be reached')} {NEXT}",
+        ),
+    ],
+)  # fmt: skip
+def test_without_network_it_says_at_once_what_to_do(code: str, env: dict[str, str], message: str, said: Said) -> None:
+    start = time.monotonic()
+    assert said(code, **env) == message
+    assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize("status", [403, None])
+def test_a_hub_that_refuses_or_hangs_up(status: int | None, hub: Callable[[int | None], str], said: Said) -> None:
+    endpoint = hub(status)
+    print(said(DATA.format("uoft-cs/cifar10"), HF_ENDPOINT=endpoint))
+    assert 0
+
+
+@pytest.mark.parametrize("status", [403, None])
+def test_a_hub_that_refuses_or_hangs_upm(status: int | None, hub: Callable[[int | None], str], said: Said) -> None:
+    endpoint = hub(status)
+    print(said(MODEL.format("densenet121"), HF_ENDPOINT=endpoint))
+    assert 0
+
+
+def test_first_line() -> None:
+    assert first_line(ValueError("\n \nwhat\nmore")) == "what"
+    assert first_line(KeyError()) == "KeyError"
