@@ -37,7 +37,7 @@ def said(tmp_path: Path) -> Said:
     """said(code, HF_ENDPOINT=...): what a process in an empty home says of the error it meets."""
 
     def run(code: str, **env: str) -> str:
-        (tmp_path / "home").mkdir()
+        (tmp_path / "home").mkdir(exist_ok=True)
         kept = {
             k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGINGFACE", "XDG_", "TRANSFORMERS_"))
         }
@@ -59,6 +59,8 @@ def hub() -> Iterator[Callable[[int | None], str]]:
                 if status or self.path == "/":
                     self.send_response(200 if self.path == "/" else status)
                     self.send_header("Content-Length", "0")
+                    if status == 404:
+                        self.send_header("X-Error-Code", "RepoNotFound")
                     self.end_headers()
                 self.close_connection = True
 
@@ -106,18 +108,28 @@ def test_without_network_it_says_at_once_what_to_do(code: str, env: dict[str, st
     assert time.monotonic() - start < 15
 
 
-@pytest.mark.parametrize("status", [403, None])
-def test_a_hub_that_refuses_or_hangs_up(status: int | None, hub: Callable[[int | None], str], said: Said) -> None:
+@pytest.mark.parametrize(
+    ("code", "status", "message"),
+    [
+        (DATA.format("me/mine"), 403, "DataError: 'me/mine' cannot be fetched: HUB answered 403: 403 Forbidden: None."),
+        (
+            DATA.format("me/mine"), 404,
+            "DataError: 'me/mine' cannot be fetched: Dataset 'me/mine' doesn't exist on the Hub or cannot be accessed.",
+        ),
+        (DATA.format("me/mine"), None, "DataError: 'me/mine' cannot be fetched: the Hub hung up."),
+        (
+            MODEL.format("densenet121"), 404,
+            "ModelError: 'densenet121' cannot be fetched: HUB answered 404: 404 Client Error.",
+        ),
+        (MODEL.format("densenet121"), None, "ModelError: 'densenet121' cannot be fetched: the Hub hung up."),
+    ],
+)  # fmt: skip
+def test_a_hub_that_refuses_or_hangs_up(
+    code: str, status: int | None, message: str, hub: Callable[[int | None], str], said: Said
+) -> None:
     endpoint = hub(status)
-    print(said(DATA.format("uoft-cs/cifar10"), HF_ENDPOINT=endpoint))
-    assert 0
-
-
-@pytest.mark.parametrize("status", [403, None])
-def test_a_hub_that_refuses_or_hangs_upm(status: int | None, hub: Callable[[int | None], str], said: Said) -> None:
-    endpoint = hub(status)
-    print(said(MODEL.format("densenet121"), HF_ENDPOINT=endpoint))
-    assert 0
+    advice = NO_FOLDER if message.startswith("DataError") else NEXT
+    assert said(code, HF_ENDPOINT=endpoint) == f"{message.replace('HUB', endpoint)} {advice}"
 
 
 def test_first_line() -> None:

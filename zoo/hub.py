@@ -17,6 +17,7 @@ def reachable() -> bool:
 
 @cache
 def _obstacle() -> str:
+    """Why the Hub cannot be asked, '' where it can."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
@@ -48,22 +49,29 @@ def hub(name: str, advice: str, error: type[ZooError] = ModelError, needed: bool
     if not needed:
         yield
         return
-    from huggingface_hub.constants import ENDPOINT
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     if not reachable():
         go_offline()
     try:
         yield
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError, ConnectionError, TimeoutError) as problem:
-        why = f"{_obstacle()} and it is not in the local cache" if _obstacle() else f"{ENDPOINT} broke off"
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError, ConnectionError, TimeoutError, HTTPError) as problem:
+        why = refusal(problem) or "the Hub hung up"
+        if _obstacle():
+            why = f"{_obstacle()} and it is not in the local cache"
         raise error(f"'{name}' cannot be fetched: {why}. {advice}") from problem
-    except HfHubHTTPError as problem:
-        status = getattr(problem.response, "status_code", None)
-        why = f"{ENDPOINT} answered {status}: {first_line(problem)}"
-        raise error(f"'{name}' cannot be fetched: {why}. {advice}") from problem
-    except HTTPError as problem:  # the transport's own errors are neither HfHubHTTPError nor OSError
-        raise error(f"'{name}' cannot be fetched: {ENDPOINT} broke off. {advice}") from problem
+
+
+def refusal(problem: BaseException | None) -> str:
+    """What the Hub answered, where that is why `problem` was raised, else ''."""
+    from huggingface_hub.constants import ENDPOINT
+    from huggingface_hub.errors import HfHubHTTPError
+
+    while problem is not None and not isinstance(problem, HfHubHTTPError):
+        problem = problem.__cause__ or problem.__context__
+    if problem is None:
+        return ""
+    return f"{ENDPOINT} answered {problem.response.status_code}: {first_line(problem).rstrip('.')}"
 
 
 def first_line(problem: BaseException) -> str:

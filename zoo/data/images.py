@@ -65,7 +65,6 @@ def _upright(image: Image.Image) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         millions = image.width * image.height / 1e6
         raise UnreadableImage(f"{millions:.0f} megapixels, the limit is {MAX_PIXELS / 1e6:.0f}")
-    image.load()
     return _plain(ImageOps.exif_transpose(image))
 
 

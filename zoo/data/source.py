@@ -13,7 +13,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from zoo.errors import DataError, UnknownName
-from zoo.hub import first_line, hub
+from zoo.hub import first_line, hub, refusal
 from zoo.recipe import Data
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -63,8 +63,8 @@ def _from_hub(data: Data) -> dict[str, Dataset]:
         except LocalEntryNotFoundError:
             raise
         except (FileNotFoundError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
-            why = first_line(error.__cause__ or error)
-            raise DataError(f"data.source: '{data.source}' cannot be loaded: {why} {advice}") from error
+            why = (refusal(error) or first_line(error.__cause__ or error)).rstrip(".")
+            raise DataError(f"'{data.source}' cannot be fetched: {why}. {advice}") from error
     return dict(found) if isinstance(found, DatasetDict) else {"train": found}
 
 
