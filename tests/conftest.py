@@ -1,6 +1,7 @@
 """What tests share: a cache folder of their own, and real distributions that carry plugins."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -8,6 +9,15 @@ from pathlib import Path
 import pytest
 
 from zoo import plugins
+
+
+@pytest.fixture(scope="session")
+def cifar10() -> Path:
+    """CIFAR-10 as parquet files, where a copy lies beside the checkout or `ZOO_CIFAR10` names one."""
+    folder = Path(os.environ.get("ZOO_CIFAR10") or Path(__file__).parents[2] / "shared" / "data" / "cifar10")
+    if not folder.is_dir():
+        pytest.skip(f"needs a copy of CIFAR-10 in {folder}")
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,8 @@
 """The model card of a run: what was trained, on what, how well, and how to use it."""
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
@@ -14,9 +16,7 @@ def model_card(recipe: Recipe, classes: Sequence[str], metrics: Mapping[str, Any
         library_name="timm" if native else "timm-zoo",
         pipeline_tag="image-classification",
         tags=["image-classification", "timm", "timm-zoo"],
-        datasets=[recipe.data.source]
-        if "/" in recipe.data.source and not recipe.data.source.startswith((".", "/", "~"))
-        else None,
+        datasets=[recipe.data.source] if _is_hub_id(recipe.data.source) else None,
     )
     rows = "\n".join(
         f"| {name} | {metrics[name]:.4f} |"
@@ -57,6 +57,10 @@ probabilities = classifier(["picture.jpg"])
 {timm_lines}
 ```
 """
+
+
+def _is_hub_id(source: str) -> bool:
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) is not None and not Path(source).exists()
 
 
 def _plain(text: str) -> str:

@@ -56,11 +56,11 @@ def write_text(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def disk_faults(folder: Path, size: int) -> Iterator[None]:
     """Checks that `size` bytes fit, and turns every way of running out of disk into one DiskFull."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise DiskFull(_full(folder, size, free))
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if free < size:
+            raise DiskFull(_full(folder, size, free))
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -3,9 +3,10 @@
 The same words serve in YAML, on the command line (`data.limit=512`) and in the code.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -31,6 +32,12 @@ class Named(Section):
         return dict(self.model_extra or {})
 
 
+def _weights(value: bool | str) -> bool | str:
+    if isinstance(value, str) and not value.endswith(".safetensors") and not Path(value).is_dir():
+        raise ValueError("true, false or the path of a safetensors file")
+    return value
+
+
 def _from_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -43,7 +50,7 @@ class Model(Section):
 
     backbone: str
     """Any timm name, a plugin backbone (`owner:name` where names clash), `timm:NAME`, `local-dir:PATH`."""
-    pretrained: bool | str = True
+    pretrained: Annotated[bool | str, AfterValidator(_weights)] = True
     """`true`: the backbone's own weights; `false`: random; or the path of a safetensors file."""
     options: dict[str, Any] = {}
     """Options of the backbone itself, checked against it (`{drop_path_rate: 0.1}`)."""
@@ -113,7 +120,7 @@ class Data(Section):
     batch_size: Positive = 64
     """Images per optimiser step and accumulation step, over all processes."""
     workers: Annotated[int, Field(ge=0)] | None = None
-    """Decoding processes for data that does not fit in memory; null is one per core."""
+    """Decoding processes for data that does not fit in memory; null is one per core, which is also the most."""
     in_memory: Literal["auto"] | bool = "auto"
     """Decode everything once into memory as uint8; `auto` does if it takes at most a quarter of what is free."""
     corrupt: Literal["error", "skip"] = "error"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RunError
+from zoo.files import write_text
 
 
 class Run:
@@ -98,7 +99,7 @@ class Run:
     def forget_after(self, step: int) -> None:
         """Drop events later than a checkpoint, since they are about to happen again."""
         kept = [json.dumps(e) + "\n" for e in self.history() if e.get("step", 0) <= step]
-        self.events.write_text("".join(kept), encoding="utf-8")
+        write_text(self.events, "".join(kept))
 
 
 def default_folder(recipe: str) -> Path:

@@ -87,7 +87,7 @@ def locate(module: str) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path)
         if spec is None:
             return None
-        path = spec.submodule_search_locations
+        path = spec.submodule_search_locations or []  # None would search sys.path again
     return spec
 
 

@@ -11,7 +11,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from PIL import Image as Pillow
 
-from zoo.data.dataset import ImageData, load_data, load_split
+from zoo.data.dataset import ImageData, load_data, load_foreign, load_split
 from zoo.data.images import decode
 from zoo.errors import DataError, UnknownName
 from zoo.recipe import Data, Splits
@@ -157,6 +157,12 @@ def test_a_data_set_smaller_than_a_batch_is_a_data_set(tree: Tree) -> None:
     }  # fmt: skip
 
 
+def test_a_split_that_nobody_labelled_is_taken_from_train(saved: Callable[..., Path]) -> None:
+    data = load(saved(train=[0, 1] * 10, validation=[0, 1], test=[-1, -1, None]))
+    assert data.warnings == ["the split 'test' has no labels; test images are taken from train"]
+    assert origins(data)["test"] == (2, TEST) and len(data.splits["train"]) == 18
+
+
 FAULTS = [
     (
         {"train": [0] * 9 + [1, 1]}, {}, DataError,
@@ -174,7 +180,7 @@ FAULTS = [
         "Add images of another, or name the right column: data.label_column=NAME",
     ),
     (
-        {"train": [0, 1, 0, 1], "valid": [0], "test": [-1, -1]}, {}, DataError,
+        {"train": [0, 1, 0, 1], "valid": [0], "test": [-1, -1]}, {"splits": Splits(test="test")}, DataError,
         "the split 'test' has no labels. Name another: data.splits.test=NAME",
     ),
     (
@@ -230,6 +236,67 @@ def test_load_split_speaks_the_models_classes(tree: Tree) -> None:
     with pytest.raises(DataError) as problem:
         load_split(data, 0, ("cat", "dog", "ewe"))
     assert str(problem.value) == (
-        f"data.source: '{data.source}' has 2 classes, among them 'emu', which the model's 3 classes do not include. "
+        f"data.source: '{data.source}' has the class 'emu', which the model's 3 classes do not include. "
         "Evaluate on data of the model's own classes"
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "keys", "labels", "origin"),
+    [
+        ({"cat": 3, "emu": 1}, {}, [2, 2, 2, 0], "train, the only split"),
+        ({"emu": 2}, {}, [0, 0], "train, the only split"),
+        ({"test/emu": 1, "test/cat": 2}, {}, [2, 2, 0], "test, the only split"),
+        ({"val/cat": 1}, {}, [2], "val, the only split"),
+        ({"train/cat": 2, "train/owl": 2, "testing/cat": 1}, {}, [2], "testing"),
+        ({"train/cat": 2, "train/emu": 2, "val/cat": 1}, {"splits": Splits(test="train")}, [2, 2, 0, 0], "train"),
+        ({"cat": 3, "emu": 3}, {"limit": 2}, [2, 0], "train, the only split, limited to 2"),
+    ],
+)
+def test_foreign_data_are_used_whole(counts: dict, keys: dict, labels: list, origin: str, tree: Tree) -> None:
+    part = load_foreign(Data(source=str(tree(counts)), **keys), 0, ("emu", "dog", "cat"))
+    assert (part.labels.tolist(), part.origin) == (labels, origin)
+    assert part.labels.dtype == np.int64
+    assert len({part.encoded.name(i) for i in range(len(part))}) == len(part) == part.encoded.count
+
+
+@pytest.mark.parametrize(
+    ("splits", "keys", "kind", "message"),
+    [
+        (
+            {"train": [0, 1], "val": [0]}, {}, DataError,
+            "data.source: 'SOURCE' has no test split (train, val). Name one: data.splits.test=train",
+        ),
+        (
+            {"train": [0, 1], "test": []}, {}, DataError,
+            "data.source: the split 'test' of 'SOURCE' is empty. Name another: data.splits.test=NAME",
+        ),
+        (
+            {"train": [0, 1]}, {"splits": Splits(test="tset")}, UnknownName,
+            "unknown split in data.splits.test 'tset'. There are: train.",
+        ),
+        (
+            {"train": [-1, -1]}, {}, DataError,
+            "the split 'train' has no labels. Name another: data.splits.test=NAME",
+        ),
+        (
+            {"train": [0, 1, 1]}, {"limit": 1}, DataError,
+            "data.limit: 1 images cannot hold all 2 classes. Take at least data.limit=2",
+        ),
+    ],
+)  # fmt: skip
+def test_foreign_data_that_cannot_be_used(
+    splits: dict, keys: dict, kind: type[Exception], message: str, saved: Callable[..., Path]
+) -> None:
+    source = saved(**splits)
+    with pytest.raises(kind) as problem:
+        load_foreign(Data(source=str(source), **keys), 0, ("cat", "dog"))
+    assert str(problem.value) == message.replace("SOURCE", str(source))
+
+
+def test_only_the_classes_that_foreign_data_use_must_be_the_models(saved: Callable[..., Path]) -> None:
+    letters = ClassLabel(names=list("abc"))
+    data = Data(source=str(saved(letters, train=[0, 2, 2])))
+    assert load_foreign(data, 0, ("c", "a")).labels.tolist() == [1, 0, 0]
+    text = Data(source=str(saved(Value("string"), train=["b", "a"])))
+    assert load_foreign(text, 0, ("a", "b")).labels.tolist() == [1, 0]

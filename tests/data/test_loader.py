@@ -24,7 +24,7 @@ def test_every_image_once_with_weight_one_in_equal_shares(count: int, batch_size
         loaders = [FeatureLoader(features, labels, CPU, Shard(rank, shards)) for rank in range(shards)]
         seen: Counter[int] = Counter()
         for indices, *parts in zip(order, *(loader.batches(order) for loader in loaders), strict=True):
-            assert {len(part.indices) for part in parts} == {-(-len(indices) // shards)}
+            assert {len(part.indices) for part in parts} == {max(-(-len(indices) // shards), min(2, len(indices)))}
             assert sum(part.count for part in parts) == len(indices)
             for part in parts:
                 assert part.weights.sum() == part.count

@@ -57,6 +57,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; every failure is one line on stderr. Exit code 2 for usage, 1 for the rest."""
     debug = os.environ.get("ZOO_DEBUG") == "1"
+    if hasattr(sys.stdout, "reconfigure"):  # a file's name need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(arguments, prog_name="zoo", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -68,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        place = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "zoo"
+        verb = next(iter(sys.argv[1:] if arguments is None else arguments), "")
+        place = f"zoo {verb}" if verb in VERBS else "zoo"
         message = error.format_message()
         return _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {place} --help", error.exit_code)
     except (click.Abort, KeyboardInterrupt):

@@ -23,8 +23,8 @@ def command(recipe: str, file: str, json_: bool) -> int:
     source, target = find_recipe(recipe), Path(file)
     target = target if target.suffix in (".yaml", ".yml") else target.with_name(target.name + ".yaml")
     try:
-        with target.open("x", encoding="utf-8") as copy:
-            copy.write(source.read_text(encoding="utf-8"))
+        with target.open("xb") as copy:
+            copy.write(source.read_bytes())
     except FileExistsError:
         raise UsageError(f"'{target}' exists and is left as it is; name another file") from None
     except OSError as error:

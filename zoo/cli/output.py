@@ -36,7 +36,8 @@ def _terminal_width() -> int:
 def print_metrics(metrics: Mapping[str, Any]) -> None:
     """The result of a split as a small table, with its weakest classes."""
     names = ("accuracy", "top5", "macro_f1", "macro_precision", "macro_recall", "auroc", "loss")
-    click.echo(f"{metrics['split']}: {metrics['images']:,} images, {len(metrics['classes'])} classes")
+    source = f", from {metrics['source']} ({metrics['from']})" if "source" in metrics else ""
+    click.echo(f"{metrics['split']}: {metrics['images']:,} images, {len(metrics['classes'])} classes{source}")
     for name in names:
         if metrics.get(name) is not None:
             click.echo(f"  {name:<16}{metrics[name]:.4f}")

@@ -34,14 +34,18 @@ def command(load: bool, json_: bool) -> int:
 
 def _state(plugin, load: bool) -> str:
     """'ok', or what is wrong, found from the source alone unless `load`."""
+    from zoo.catalog import recipes
     from zoo.signature import locate, signature
 
+    if plugin.kind == "recipe":
+        found = any(recipe.owner == plugin.owner for recipe in recipes())
+        return "ok" if found else f"no YAML files in {plugin.target}"
     try:
-        if plugin.kind != "recipe" and load:
+        if load:
             plugin.load()
-        elif plugin.kind != "recipe":
-            if locate(plugin.target.partition(":")[0]) is None:
-                return f"module {plugin.target.partition(':')[0]} is missing"
+        elif locate(module := plugin.target.partition(":")[0]) is None:
+            return f"module {module} is missing"
+        else:
             signature(plugin)
     except PluginError as error:
         return str(error)

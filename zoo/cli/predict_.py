@@ -20,6 +20,8 @@ def command(folder: str, paths: tuple[str, ...], top: int, jsonl: bool, json_: b
     zoo predict runs/my-run photo.jpg
     zoo predict runs/my-run photos 'more/*.png' --top 3
     """
+    if jsonl and json_:
+        raise click.UsageError("choose one of --json and --jsonl", click.get_current_context())
     from zoo.verbs.predict import predict
 
     results = []

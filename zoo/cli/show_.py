@@ -1,5 +1,7 @@
 """zoo show"""
 
+import json
+
 import click
 
 from zoo.cli.output import as_json, print_json
@@ -18,6 +20,8 @@ def command(name: str | None, schema: bool, json_: bool) -> int:
     zoo show mlp
     zoo show --schema
     """
+    if schema and name:
+        raise click.UsageError(f"--schema shows every key and takes no name ('{name}')", click.get_current_context())
     if schema:
         return _schema(json_)
     if name is None:
@@ -126,16 +130,18 @@ def _schema(json_: bool) -> int:
 
 
 def _default(value: object) -> str:
-    if hasattr(value, "model_dump"):
-        return str(value.model_dump()).replace("'", "")
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, dict) else "{}"
+    """A default as it would be written in YAML."""
+    value = value.model_dump() if hasattr(value, "model_dump") else value
+    return value if isinstance(value, str) else json.dumps(value).replace('"', "")
 
 
 def _type(info) -> str:
     """A field's type in YAML's words."""
-    from typing import get_args
+    from typing import get_args, get_origin
 
     text = {int: "integer", float: "number", str: "text", bool: "true or false"}
+    if get_origin(info.annotation) is dict:
+        return "mapping"
     choices = [a for a in get_args(info.annotation) if a is not type(None)]
     flat = [c for choice in choices for c in (get_args(choice) or (choice,))] or [info.annotation]
     flat = [c for c in flat if isinstance(c, str | int) or c in text or isinstance(c, type)]

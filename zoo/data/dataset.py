@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, Image
+from datasets import ClassLabel, Dataset, Image
 
-from zoo.data.labels import absent, check_carving, check_train, class_indices, class_names
+from zoo.data.labels import absent, check_carving, check_train, class_indices, class_names, unlabelled
 from zoo.data.pixels import Encoded
 from zoo.data.source import SPLIT_NAMES, image_column, label_column, open_source
 from zoo.data.split import carve, stratified
@@ -55,7 +55,8 @@ def load_data(data: Data, seed: int) -> ImageData:
     train = raw[names["train"]]
     image, label = image_column(train, data.image_column), label_column(train, data.label_column)
     classes = class_names(train, label)
-    parts = {kind: _rows(raw[name], name, kind, image, label, classes) for kind, name in names.items()}
+    blank = [k for k, name in names.items() if k != "train" and not getattr(data.splits, k) and unlabelled(raw[name], label)]
+    parts = {k: _rows(raw[name], name, k, image, label, classes) for k, name in names.items() if k not in blank}
     check_train(parts["train"].labels, classes)
     missing = [kind for kind in ("test", "validation") if kind not in parts]
     check_carving(parts["train"].labels, classes, missing)
@@ -67,7 +68,8 @@ def load_data(data: Data, seed: int) -> ImageData:
     if data.limit is not None:
         parts = {kind: _limited(part, data.limit, seed) for kind, part in parts.items()}
     splits = {kind: parts[kind].finished() for kind in ("train", "validation", "test")}
-    warnings = [
+    warnings = [f"the split '{names[k]}' has no labels; {k} images are taken from train" for k in blank]
+    warnings += [
         f"the {kind} split has no image of {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
         for kind, split in splits.items()
         if (missing := absent(split.labels, classes))
@@ -76,16 +78,55 @@ def load_data(data: Data, seed: int) -> ImageData:
 
 
 def load_split(data: Data, seed: int, classes: tuple[str, ...], split: str = "test") -> Split:
-    """One split of a recipe's data with labels as indices into a model's own `classes`. Raises DataError."""
+    """One split of a run's own data with labels as indices into a model's own `classes`. Raises DataError."""
     loaded = load_data(data, seed)
-    if strange := sorted(set(loaded.classes) - set(classes)):
+    part = loaded.splits[split]
+    return replace(part, labels=_matched(loaded.classes, classes, data)[part.labels])
+
+
+def load_foreign(data: Data, seed: int, classes: tuple[str, ...], split: str = "test") -> Split:
+    """The same of data that the model never saw: nothing is carved, and where it has no splits it serves whole.
+
+    Some of the model's classes are enough. Raises DataError.
+    """
+    raw = open_source(data)
+    name = _foreign_split(raw, data, split)
+    images = raw[name]
+    image, label = image_column(images, data.image_column), label_column(images, data.label_column)
+    kind = images.features[label]
+    own = tuple(kind.names) if isinstance(kind, ClassLabel) else tuple(sorted({str(v) for v in images[label]}))
+    rows = _rows(images, name, split, image, label, own)
+    rows = replace(rows, how=", the only split") if len(raw) == 1 else rows
+    rows = rows if data.limit is None else _limited(rows, data.limit, seed)
+    used, labels = np.unique(rows.labels, return_inverse=True)
+    return replace(rows.finished(), labels=_matched([own[k] for k in used], classes, data)[labels])
+
+
+def _foreign_split(raw: dict[str, Dataset], data: Data, split: str) -> str:
+    """The source's own name of a split; the only one there is serves as any."""
+    named = _named(raw, data).get(split)
+    by_spelling = {name.lower(): name for name in raw}
+    found = named or next((by_spelling[s] for s in SPLIT_NAMES[split] if s in by_spelling), None)
+    if found is None and len(raw) > 1:
         raise DataError(
-            f"data.source: '{data.source}' has {len(loaded.classes)} classes, among them '{strange[0]}', "
+            f"data.source: '{data.source}' has no {split} split ({', '.join(raw)}). "
+            f"Name one: data.splits.{split}={next(iter(raw))}"
+        )
+    found = found or next(iter(raw))
+    if len(raw[found]) == 0:
+        raise _empty(found, split, data)
+    return found
+
+
+def _matched(names: Sequence[str], classes: tuple[str, ...], data: Data) -> np.ndarray:
+    """Where each of a data set's class names stands in a model's `classes`, int64. Raises DataError."""
+    if strange := sorted(set(names) - set(classes)):
+        more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+        raise DataError(
+            f"data.source: '{data.source}' has the class '{strange[0]}'{more}, "
             f"which the model's {len(classes)} classes do not include. Evaluate on data of the model's own classes"
         )
-    part = loaded.splits[split]
-    where = np.asarray([classes.index(name) for name in loaded.classes])
-    return replace(part, labels=where[part.labels])
+    return np.asarray([classes.index(name) for name in names], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -121,10 +162,7 @@ class Rows:
 
 def _assigned(raw: dict[str, Dataset], data: Data) -> dict[str, str]:
     """train, validation, test -> the source's own split names, where there is one; a named split serves once."""
-    names = {kind: name for kind in SPLIT_NAMES if (name := getattr(data.splits, kind)) is not None}
-    for kind, name in names.items():
-        if name not in raw:
-            raise UnknownName(f"split in data.splits.{kind}", name, list(raw))
+    names = _named(raw, data)
     free = {name.lower(): name for name in raw if name not in names.values()}
     for kind, spellings in SPLIT_NAMES.items():
         if kind not in names and (found := next((s for s in spellings if s in free), None)):
@@ -138,10 +176,23 @@ def _assigned(raw: dict[str, Dataset], data: Data) -> dict[str, str]:
         )
     for kind, name in names.items():
         if len(raw[name]) == 0:
-            raise DataError(
-                f"data.source: the split '{name}' of '{data.source}' is empty. Name another: data.splits.{kind}=NAME"
-            )
+            raise _empty(name, kind, data)
     return names
+
+
+def _named(raw: dict[str, Dataset], data: Data) -> dict[str, str]:
+    """The splits that the recipe names."""
+    names = {kind: name for kind in SPLIT_NAMES if (name := getattr(data.splits, kind)) is not None}
+    for kind, name in names.items():
+        if name not in raw:
+            raise UnknownName(f"split in data.splits.{kind}", name, list(raw))
+    return names
+
+
+def _empty(name: str, kind: str, data: Data) -> DataError:
+    return DataError(
+        f"data.source: the split '{name}' of '{data.source}' is empty. Name another: data.splits.{kind}=NAME"
+    )
 
 
 def _rows(split: Dataset, name: str, kind: str, image: str, label: str, classes: tuple[str, ...]) -> Rows:

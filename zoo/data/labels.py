@@ -58,6 +58,12 @@ def class_indices(split: Dataset, column: str, names: Sequence[str], split_name:
     return np.asarray([where.get(name, -1) for name in own], dtype=np.int64)[labels]
 
 
+def unlabelled(split: Dataset, column: str) -> bool:
+    """Whether no row of the split has a label, as in test splits of competitions."""
+    blank = (None, -1) if isinstance(split.features.get(column), ClassLabel) else (None,)
+    return column in split.features and all(value in blank for value in split.unique(column))
+
+
 def check_train(labels: np.ndarray, names: Sequence[str]) -> None:
     """Every class must have training images. Raises DataError naming those without."""
     empty = absent(labels, names)

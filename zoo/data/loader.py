@@ -35,10 +35,13 @@ class Shard:
     count: int = 1
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(indices, weights) of this process's share, filled up with weight 0 to the size of the largest share."""
+        """(indices, weights) of this process's share, filled up with weight 0 to the size of the largest share.
+
+        A share has two images if the batch has, since batch norm cannot train on one.
+        """
         share = indices[self.rank :: self.count]
-        short = -(-len(indices) // self.count) - len(share)
-        filled = np.concatenate([share, np.repeat(indices[:1], short)])
+        size = max(-(-len(indices) // self.count), min(2, len(indices)))
+        filled = np.concatenate([share, indices[: size - len(share)]])
         return filled, (np.arange(len(filled)) < len(share)).astype(np.float32)
 
 

@@ -1,7 +1,7 @@
 """The decoded images of a split: in memory as uint8 where they fit, else decoded by worker processes as they are needed."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -62,10 +62,10 @@ class MemoryPixels:
 
 
 class StreamedPixels:
-    """Images decoded by `workers` processes, a few batches ahead."""
+    """Images decoded by `workers` processes, a few batches ahead. Those in `skipped` are known to be unreadable: all 0."""
 
-    def __init__(self, encoded: Encoded, view: View, workers: int) -> None:
-        self.encoded, self.view, self.workers = encoded, view, workers
+    def __init__(self, encoded: Encoded, view: View, workers: int, skipped: Collection[int] = ()) -> None:
+        self.encoded, self.view, self.workers, self.skipped = encoded, view, workers, frozenset(skipped)
 
     def __len__(self) -> int:
         return self.encoded.count
@@ -74,9 +74,10 @@ class StreamedPixels:
         """The batch, or what is wrong: an error raised in a worker would reach the user as a traceback."""
         faults: dict[int, str] = {}
         views = list(self.encoded.views(indices, self.view, faults))
-        if faults:
-            return DataError(unreadable(list(faults.values()), self.encoded.count))
-        return torch.from_numpy(np.stack(views))
+        if unexpected := [fault for index, fault in faults.items() if index not in self.skipped]:
+            return DataError(unreadable(unexpected, self.encoded.count))
+        blank = np.zeros((self.view.channels, self.view.size, self.view.size), dtype=np.uint8)
+        return torch.from_numpy(np.stack([blank if view is None else view for view in views]))
 
     def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
         """uint8 (B, C, size, size) for each array of indices."""
@@ -112,12 +113,21 @@ def load_into_memory(encoded: Encoded, view: View, tick: Callable[[int], None]) 
     tick: called with the number of images just done.
     """
     images = torch.zeros(encoded.count, view.channels, view.size, view.size, dtype=torch.uint8)
-    target = images.numpy()
+    return images, _decode_all(encoded, view, images.numpy(), tick)
+
+
+def find_unreadable(encoded: Encoded, view: View, tick: Callable[[int], None]) -> dict[int, str]:
+    """What is wrong with each unreadable image, found by decoding all of them and keeping none."""
+    return _decode_all(encoded, view, None, tick)
+
+
+def _decode_all(encoded: Encoded, view: View, target: np.ndarray | None, tick: Callable[[int], None]) -> dict[int, str]:
+    """Decode in threads, into `target` where it is an array; faults by index."""
     faults: dict[int, str] = {}
 
     def fill(indices: range) -> int:
         for i, pixels in zip(indices, encoded.views(indices, view, faults), strict=True):
-            if pixels is not None:
+            if pixels is not None and target is not None:
                 target[i] = pixels
         return len(indices)
 
@@ -125,7 +135,7 @@ def load_into_memory(encoded: Encoded, view: View, tick: Callable[[int], None]) 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for done in pool.map(fill, chunks):
             tick(done)
-    return images, dict(sorted(faults.items()))
+    return dict(sorted(faults.items()))
 
 
 def unreadable(messages: Sequence[str], count: int) -> str:

@@ -1,17 +1,17 @@
 """A backbone by name: timm's own, a plugin's, or a local model folder."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from safetensors.torch import load_file
-from timm.models import resolve_model_input_args
+from timm.models import get_model_traits, resolve_model_input_args
 from torch import nn
 
-from zoo.errors import ModelError, UsageError, ZooError
+from zoo.errors import ModelError, PluginError, UsageError, ZooError
 from zoo.hub import hub
 from zoo.plugins import find_backbone
 from zoo.recipe import Model
@@ -19,6 +19,9 @@ from zoo.recipe import Model
 NEXT = (
     "Try model.pretrained=false (random weights), a path to a safetensors file, or the recipe quickstart (no network)"
 )
+
+INTERFACE = ("num_features", "forward_features", "forward_head", "get_classifier", "reset_classifier", "pretrained_cfg")
+"""What the zoo uses of timm's model interface."""
 
 
 def build_backbone(spec: Model, image_size: int | None, weights: bool = True) -> nn.Module:
@@ -43,34 +46,55 @@ def build_backbone(spec: Model, image_size: int | None, weights: bool = True) ->
 def _create(spec: Model, image_size: int | None, own_weights: bool) -> nn.Module:
     plugin = find_backbone(spec.backbone)
     if plugin is not None:
-        return plugin.load()(pretrained=own_weights, in_chans=spec.in_chans, **spec.options)
+        model = plugin.load()(pretrained=own_weights, in_chans=spec.in_chans, **spec.options)
+        if lacking := [name for name in INTERFACE if not hasattr(model, name)]:
+            raise PluginError(
+                f"backbone '{plugin.name}' of {plugin.owner} {plugin.version} gave a {type(model).__name__} without "
+                f"{', '.join(lacking)}, which the contract asks for"
+            )
+        return model
     name = spec.backbone.removeprefix("timm:")
-    own_weights = own_weights or name.startswith(("local-dir:", "hf-hub:"))
-    if name.startswith("local-dir:") and not Path(name.removeprefix("local-dir:"), "config.json").is_file():
-        raise UsageError(
-            f"model.backbone: '{name}' has no config.json; local-dir: takes a model folder, as in RUN/model"
-        )
-    options = dict(spec.options)
-    with hub(name, NEXT, needed=own_weights and not name.startswith("local-dir:")):
-        resolved = resolve_model_input_args(name, {"img_size": image_size}, in_chans=spec.in_chans, **options)
+    local, remote = name.startswith("local-dir:"), name.startswith("hf-hub:")
+    if local:
+        _check_folder(Path(name.removeprefix("local-dir:")), own_weights)
+    with hub(name, NEXT, needed=remote or (own_weights and not local)):
+        resolved = resolve_model_input_args(name, {"img_size": image_size}, in_chans=spec.in_chans, **spec.options)
         resolved["model_name"] = name
-        if name.startswith(("local-dir:", "hf-hub:")):
+        if local or remote:
             resolved.pop("pretrained_cfg")
         return timm.create_model(pretrained=own_weights, **resolved)
 
 
+def _check_folder(folder: Path, weights: bool) -> None:
+    """Raises UsageError or ModelError unless timm will find a configuration, and in safetensors the weights."""
+    if not (folder / "config.json").is_file():
+        raise UsageError(
+            f"model.backbone: 'local-dir:{folder}' has no config.json; local-dir: takes a model folder, as in RUN/model"
+        )
+    if weights:
+        read_safetensors(folder / "model.safetensors")
+
+
 def _explained(spec: Model, image_size: int | None, error: Exception) -> ZooError:
     """What timm or a plugin raised, in terms of the recipe."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    if found := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+    text = one_line(f"{type(error).__name__}: {error}")
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if found and found[1] in spec.options:
         return UsageError(f"model.options.{found[1]}: backbone '{spec.backbone}' has no such option")
     if "No pretrained weights exist" in str(error):
         return ModelError(f"backbone '{spec.backbone}' has no published weights. {NEXT}")
     if "Invalid pretrained tag" in str(error):
-        return UsageError(f"model.backbone: {error}. Leave the tag out for the default weights")
+        return UsageError(f"model.backbone: {str(error).rstrip('.')}. Leave the tag out for the default weights")
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return ModelError(f"backbone '{spec.backbone}' does not fit in memory: {text}")
-    return ModelError(f"backbone '{spec.backbone}' cannot be built for {image_size or 'its own'} px: {text}")
+    size = f"{image_size} px" if image_size else "its own size"
+    return ModelError(f"backbone '{spec.backbone}' cannot be built for {size}: {text}")
+
+
+def one_line(text: str) -> str:
+    """The beginning of a text, line breaks and runs of spaces as one space."""
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else f"{text[:300]} ..."
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -119,8 +143,18 @@ def classifier_prefixes(model: nn.Module) -> tuple[str, ...]:
 
 
 def native_size(model: nn.Module) -> int:
-    """Side in pixels of the input that the backbone was made for."""
-    return int(config(model).get("input_size", (3, 224, 224))[-1])
+    """Side in pixels of the input that the backbone was built for, which is its published one unless it was told."""
+    return int((get_model_traits(model).get("img_size") or published_size(model))[-1])
+
+
+def published_size(model: nn.Module) -> tuple[int, int]:
+    """Height and width in pixels that the backbone was pretrained on."""
+    return tuple(config(model).get("input_size", (3, 224, 224))[-2:])
+
+
+def per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """A mean or deviation per channel for so many channels; colours become their average."""
+    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 def config(model: nn.Module) -> Mapping[str, Any]:

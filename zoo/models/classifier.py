@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from zoo.contracts import FeatureInfo
-from zoo.errors import ModelError, UsageError
-from zoo.models.backbone import build_backbone, config, native_size
+from zoo.errors import ModelError, PluginError, UsageError
+from zoo.models.backbone import build_backbone, config, native_size, published_size
 from zoo.plugins import find
 from zoo.recipe import Model
 
@@ -30,8 +30,9 @@ class Classifier(nn.Module):
 
 
 def build_classifier(spec: Model, num_classes: int, image_size: int | None, weights: bool = True) -> nn.Module:
-    """The model of a recipe for `num_classes` classes. Raises ModelError or UsageError."""
-    factory = find("head", spec.head.name).load()
+    """The model of a recipe for `num_classes` classes. Raises ModelError, UsageError or PluginError."""
+    plugin = find("head", spec.head.name)
+    factory = plugin.load()
     backbone = build_backbone(spec, image_size, weights)
     size = image_size or native_size(backbone)
     try:
@@ -45,6 +46,10 @@ def build_classifier(spec: Model, num_classes: int, image_size: int | None, weig
     except (ValueError, TypeError) as error:
         raise UsageError(f"model.head: head '{spec.head.name}' refuses its options: {error}") from error
     shape = output_shape(model, size, spec.in_chans)
+    if shape != (1, num_classes) and isinstance(model, Classifier):
+        raise PluginError(
+            f"head '{plugin.name}' of {plugin.owner} {plugin.version} gives {shape} instead of (1, {num_classes}) for one image"
+        )
     if shape != (1, num_classes):
         raise ModelError(
             f"backbone '{spec.backbone}' with head '{spec.head.name}' gives {shape} instead of (1, {num_classes}) for one "
@@ -80,11 +85,20 @@ def _run(model: nn.Module, function: Callable, image_size: int, in_chans: int) -
         with evaluating(model), torch.inference_mode():
             return function(torch.zeros(1, in_chans, image_size, image_size))
     except (RuntimeError, AssertionError, ValueError) as error:
-        own = native_size(model)
+        own = published_size(model)[-1]
         raise ModelError(
             f"the model does not take images of {image_size} px: {(str(error) or repr(error)).splitlines()[0]}. "
             f"Its own size is {own}: data.image_size={own}"
         ) from error
+
+
+def idle_parameters(model: Classifier, image_size: int, in_chans: int) -> frozenset[str]:
+    """Names of the backbone's parameters that do not touch the logits; processes would wait for their gradients."""
+    named = {name: p for name, p in model.backbone.named_parameters() if p.requires_grad}
+    with evaluating(model), torch.enable_grad():
+        logits = model(torch.zeros(1, in_chans, image_size, image_size))
+    gradients = torch.autograd.grad(logits.sum(), list(named.values()), allow_unused=True)
+    return frozenset(name for name, gradient in zip(named, gradients, strict=True) if gradient is None)
 
 
 class evaluating:
@@ -127,7 +141,7 @@ def halves(model: nn.Module, example: torch.Tensor) -> Halves | None:
     with evaluating(model), evaluating(cut.top), torch.inference_mode():
         try:
             same = torch.equal(cut.top(cut.features(example)), model(example))
-        except (RuntimeError, TypeError, AttributeError):
+        except Exception:  # whatever a model that cannot be cut like this makes of it
             same = False
     return cut if same else None
 
@@ -140,6 +154,6 @@ def _dropout(model: nn.Module) -> float:
 def head_dropouts(model: nn.Module) -> Iterator[nn.Dropout]:
     """The dropout modules before a timm classifier, by the names that timm gives them."""
     for owner in (model, getattr(model, "head", None)):
-        for name in ("head_drop", "drop"):
+        for name in ("head_drop", "drop", "dropout", "head_dropout"):
             if isinstance(module := getattr(owner, name, None), nn.Dropout):
                 yield module

@@ -17,6 +17,7 @@ import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.models import get_model_traits
 from timm.models._hub import save_config_for_hf
 from torch import nn
 
@@ -24,8 +25,8 @@ from zoo.contracts import API_VERSION
 from zoo.data.loader import Normalise
 from zoo.data.pixels import View
 from zoo.errors import ModelError
-from zoo.files import disk_faults, sync_tree
-from zoo.models.backbone import config, read_safetensors
+from zoo.files import disk_faults, sync, sync_tree
+from zoo.models.backbone import config, native_size, one_line, per_channel, read_safetensors
 from zoo.models.classifier import Classifier, build_classifier
 from zoo.plugins import find_backbone
 from zoo.recipe import Model, Named, Recipe
@@ -72,6 +73,7 @@ def save_model(
             sync_tree(part)
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
+            sync(folder.parent)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
@@ -142,7 +144,9 @@ def load(folder: str | Path) -> ImageClassifier:
         about = written.get("zoo")
         loaded = _load_zoo(path, about) if about else _load_timm(path, written)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path / 'config.json'} is damaged: {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"{path / 'config.json'} is damaged: {type(error).__name__}: {one_line(str(error))}"
+        ) from error
     loaded.model.eval()
     return loaded
 
@@ -180,16 +184,20 @@ def _fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) ->
 
 
 def _load_timm(path: Path, written: Mapping[str, Any]) -> ImageClassifier:
-    model = timm.create_model(f"local-dir:{path}", pretrained=True)
+    read_safetensors(path / "model.safetensors")  # without it timm would look for a pickle
+    try:
+        model = timm.create_model(f"local-dir:{path}", pretrained=True)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit its config.json: {one_line(str(error))}") from error
     cfg = config(model)
     names = written.get("label_names") or [str(i) for i in range(model.num_classes)]
-    channels, size, _ = cfg["input_size"]
+    channels, size = get_model_traits(model).get("in_chans", cfg["input_size"][0]), native_size(model)
     if len(names) != model.num_classes:
         raise ModelError(f"{path / 'config.json'} names {len(names)} classes, the weights have {model.num_classes}")
     return ImageClassifier(
         model,
         tuple(names),
         View(size, cfg["crop_pct"], channels),
-        Normalise(tuple(cfg["mean"]), tuple(cfg["std"]), False),
+        Normalise(per_channel(cfg["mean"], channels), per_channel(cfg["std"], channels), False),
         {},
     )

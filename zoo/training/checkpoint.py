@@ -67,20 +67,25 @@ def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, None when it is whole. Reads every byte."""
     try:
         manifest = json.loads((path / "MANIFEST.json").read_text())
-        files = manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        version = manifest["format"]
+        files = {name: (int(it["bytes"]), str(it["sha256"])) for name, it in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "MANIFEST.json is missing or unreadable"
-    if manifest.get("format") != FORMAT:
-        return f"format {manifest.get('format')} is not {FORMAT}"
-    for name, expected in files.items():
-        file = path / name
-        if not file.is_file():
+    if version != FORMAT:
+        return f"format {version} is not {FORMAT}"
+    for name in ("state.json", *files):
+        if name not in files or not (path / name).is_file():
             return f"{name} is missing"
-        if file.stat().st_size != expected["bytes"]:
-            return f"{name} has {file.stat().st_size} bytes instead of {expected['bytes']}"
-        if sha256(file) != expected["sha256"]:
-            return f"{name} has other content than was written"
-    return None
+    return next((fault for name, expected in files.items() if (fault := _difference(path / name, *expected))), None)
+
+
+def _difference(file: Path, size: int, digest: str) -> str | None:
+    try:
+        if file.stat().st_size != size:
+            return f"{file.name} has {file.stat().st_size} bytes instead of {size}"
+        return None if sha256(file) == digest else f"{file.name} has other content than was written"
+    except OSError as error:
+        return f"{file.name} cannot be read: {error.strerror}"
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
@@ -103,6 +108,7 @@ def _rotate(folder: Path) -> None:
 
 def _remove(path: Path) -> None:
     doomed = path.with_name(f".part-old-{path.name}")
+    shutil.rmtree(doomed, ignore_errors=True)
     with contextlib.suppress(OSError):
         path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)

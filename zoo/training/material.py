@@ -10,7 +10,7 @@ from torch import nn
 
 from zoo.data.dataset import Split
 from zoo.data.loader import ImageLoader
-from zoo.data.pixels import MemoryPixels, Pixels, StreamedPixels, View, load_into_memory, unreadable
+from zoo.data.pixels import MemoryPixels, Pixels, StreamedPixels, View, find_unreadable, load_into_memory, unreadable
 from zoo.errors import DataError
 from zoo.models.classifier import Halves, evaluating, halves
 from zoo.models.groups import Groups
@@ -64,7 +64,7 @@ def prepare(parts: Parts, team: Team, reporter: Reporter) -> Material:
     if cut is not None and wide != view:
         plain, _ = decoded(train, view, recipe, team, reporter, "train")
     if faults:
-        reporter.warn(f"skipped {unreadable(list(faults.values()), len(train))}")
+        reporter.warn(f"{len(faults)} of {len(train)} training images are skipped: {'; '.join(list(faults.values())[:3])}")
     return Material(
         recipe=recipe,
         model=parts.model,
@@ -99,8 +99,15 @@ def decoded(
     data = recipe.data
     fits = len(split) * view.nbytes * team.size <= MEMORY_SHARE * psutil.virtual_memory().available
     if data.in_memory is False or (data.in_memory == "auto" and not fits):
-        workers = data.workers if data.workers is not None else max(1, (os.cpu_count() or 1) // team.size)
-        return StreamedPixels(split.encoded, view, workers), {}
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        share = max(1, cores // team.size)
+        workers = share if data.workers is None else min(data.workers, share)
+        faults = {}
+        if name == "train" and data.corrupt == "skip":
+            reporter.start(f"checking {name}", len(split))
+            faults = find_unreadable(split.encoded, view, reporter.advance)
+            reporter.finish()
+        return StreamedPixels(split.encoded, view, workers, faults), faults
     reporter.start(f"reading {name}", len(split))
     images, faults = load_into_memory(split.encoded, view, reporter.advance)
     reporter.finish()

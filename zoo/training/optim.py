@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2, list_optimizers
@@ -9,6 +10,7 @@ from torch import nn
 
 from zoo.contracts import Phase
 from zoo.errors import UnknownName, UsageError
+from zoo.models.classifier import Classifier
 from zoo.models.groups import Groups
 from zoo.recipe import Optim
 
@@ -18,10 +20,11 @@ DEPTH = 12
 
 def build_optimizer(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> torch.optim.Optimizer:
     """An optimiser over the phase's trainable parameters; every group carries `name` and `lr_scale`."""
-    if optim.name not in list_optimizers():
-        raise UnknownName("optimiser in optim.name", optim.name, list_optimizers())
+    base = optim.name.removeprefix("lookahead_")
+    if base not in list_optimizers():
+        raise UnknownName("optimiser in optim.name", base, list_optimizers())
     try:
-        return create_optimizer_v2(
+        optimizer = create_optimizer_v2(
             list(parameter_groups(model, groups, phase, optim)),
             opt=optim.name,
             lr=optim.lr,
@@ -30,16 +33,22 @@ def build_optimizer(model: nn.Module, groups: Groups, phase: Phase, optim: Optim
         )
     except (TypeError, ValueError, ImportError, AssertionError) as error:
         raise UsageError(f"optim: optimiser '{optim.name}' refuses its options: {error}") from error
+    if getattr(optimizer, "is_second_order", False):
+        raise UsageError(f"optim.name: '{optim.name}' needs second derivatives, which are not computed. Try adamw")
+    return optimizer
 
 
 def parameter_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> Iterable[dict]:
-    """torch parameter groups: each stage twice, with weight decay and (norms, biases, exempted names) without."""
+    """torch parameter groups: each stage twice, with weight decay and (norms, biases, exempted names) without.
+
+    Weights of norms and scales are vectors, sometimes written (C, 1, 1).
+    """
     named = dict(model.named_parameters())
     exempt = _exempt(model)
     factors = layer_factors(tuple(groups), optim.layer_decay)
     for group in phase.trainable:
         for decay in (True, False):
-            members = [named[n] for n in groups[group] if (named[n].ndim > 1 and n not in exempt) == decay]
+            members = [named[n] for n in groups[group] if (_is_matrix(named[n]) and n not in exempt) == decay]
             if members:
                 scale = factors[group] * phase.lr_scale.get(group, 1.0)
                 yield {
@@ -51,9 +60,13 @@ def parameter_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Opti
                 }
 
 
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    return sum(side > 1 for side in parameter.shape) > 1
+
+
 def _exempt(model: nn.Module) -> set[str]:
     """Names that the backbone takes out of weight decay."""
-    owner, prefix = (model.backbone, "backbone.") if hasattr(model, "backbone") else (model, "")
+    owner, prefix = (model.backbone, "backbone.") if isinstance(model, Classifier) else (model, "")
     names = owner.no_weight_decay() if hasattr(owner, "no_weight_decay") else ()
     return {prefix + name for name in names}
 
@@ -85,27 +98,42 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def state_arrays(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict]:
-    """Optimiser state as (tensors by `index.key`, JSON-able rest), without code or pickle."""
-    state = optimizer.state_dict()
+    """Optimiser state as (tensors by `path.of.keys`, JSON-able rest), without code or pickle."""
     tensors: dict[str, torch.Tensor] = {}
-    rest: dict[str, dict] = {}
-    for index, entries in state["state"].items():
-        for key, value in entries.items():
-            if isinstance(value, torch.Tensor):
-                tensors[f"{index}.{key}"] = value.detach()
-            else:
-                rest.setdefault(str(index), {})[key] = value
-    return tensors, {"state": rest, "param_groups": state["param_groups"]}
+    packed = {key: _packed(value, key, tensors) for key, value in optimizer.state_dict().items()}
+    return tensors, packed
 
 
 def load_state_arrays(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], rest: Mapping) -> None:
-    """Put back what `state_arrays` gave."""
-    state: dict[int, dict] = {int(index): dict(entries) for index, entries in rest["state"].items()}
-    for name, value in tensors.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
-    groups = [
-        {k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in g.items()}
-        for g in rest["param_groups"]
-    ]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    """Put back what `state_arrays` gave, into an optimiser built alike."""
+    optimizer.load_state_dict({key: _unpacked(value, tensors) for key, value in rest.items()})
+
+
+def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """`value` as JSON that keeps keys of any type, tuples and dtypes; its tensors go to `tensors`, under their paths."""
+    if isinstance(value, torch.Tensor):
+        tensors[path] = value.detach()
+        return {"tensor": path}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
+    if isinstance(value, Mapping):
+        return {"dict": [[k, _packed(v, f"{path}.{k}", tensors)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        items = [_packed(v, f"{path}.{i}", tensors) for i, v in enumerate(value)]
+        return items if isinstance(value, list) else {"tuple": items}
+    return value
+
+
+def _unpacked(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    match value:
+        case {"tensor": path}:
+            return tensors[path]
+        case {"dtype": name}:
+            return getattr(torch, name)
+        case {"dict": items}:
+            return {k: _unpacked(v, tensors) for k, v in items}
+        case {"tuple": items}:
+            return tuple(_unpacked(v, tensors) for v in items)
+        case list():
+            return [_unpacked(v, tensors) for v in value]
+    return value

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -12,10 +11,11 @@ from zoo.data.dataset import ImageData, load_data
 from zoo.data.loader import Normalise
 from zoo.data.pixels import View
 from zoo.data.random import stream
-from zoo.models.backbone import config, native_size
+from zoo.models.backbone import config, native_size, per_channel
 from zoo.models.classifier import Classifier, build_classifier, halves
 from zoo.models.groups import Groups, parameter_groups
 from zoo.recipe import Recipe
+from zoo.training.optim import build_optimizer
 from zoo.training.plan import PhasePlan, lay_out, measure, plan_phases, training_bytes
 from zoo.training.team import Team
 
@@ -44,21 +44,19 @@ def build(recipe: Recipe) -> Parts:
     size = recipe.data.image_size or native_size(backbone)
     cfg = config(backbone)
     channels = recipe.model.in_chans
-    mean, std = (_per_channel(cfg[key], channels) for key in ("mean", "std"))
-    groups = parameter_groups(model)
+    mean, std = (per_channel(cfg[key], channels) for key in ("mean", "std"))
+    groups = parameter_groups(model, size, channels)
+    phases = plan_phases(recipe, groups)
+    build_optimizer(model, groups, phases[0], recipe.optim)  # a wrong option is found before anything is written
     return Parts(
         recipe,
         data,
         model,
         groups,
-        plan_phases(recipe, groups),
+        phases,
         View(size, recipe.data.crop_pct, channels),
         Normalise(mean, std, recipe.train.channels_last),
     )
-
-
-def _per_channel(values: Any, channels: int) -> tuple[float, ...]:
-    return tuple(values) if len(values) == channels else (float(np.mean(values)),) * channels
 
 
 def example_inputs(parts: Parts, team: Team) -> torch.Tensor:

@@ -1,14 +1,15 @@
 """What a run is about to do: phases, trainable parameters, steps, and an estimate of memory and time."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.contracts import Phase
+from zoo.contracts import HEAD, Phase
 from zoo.errors import PluginError, UsageError
 from zoo.models.classifier import evaluating
 from zoo.models.groups import Groups
@@ -20,19 +21,34 @@ def plan_phases(recipe: Recipe, groups: Groups) -> tuple[Phase, ...]:
     """The phases of the recipe's schedule, checked against the contract. Raises UsageError, PluginError."""
     plugin = find("schedule", recipe.schedule.name)
     names, epochs = tuple(groups), recipe.train.epochs
+    schedule, label = plugin.load(), f"schedule '{plugin.name}' of {plugin.owner} {plugin.version}"
     try:
-        phases = tuple(plugin.load()(names, epochs, **recipe.schedule.options))
+        phases = schedule(names, epochs, **recipe.schedule.options)
     except (ValueError, TypeError) as error:
         raise UsageError(f"schedule: '{plugin.name}' with train.epochs={epochs}: {error}") from error
-    label = f"schedule '{plugin.name}' of {plugin.owner} {plugin.version}"
+    except Exception as error:
+        raise PluginError(f"{label} failed with {type(error).__name__}: {error}") from error
+    if not isinstance(phases, Sequence) or not all(isinstance(p, Phase) for p in phases):
+        raise PluginError(f"{label} returned {phases!r:.200}, but the contract asks for a tuple of zoo.contracts.Phase")
     for phase in phases:
-        if unknown := [g for g in (*phase.trainable, *phase.lr_scale) if g not in groups]:
-            raise PluginError(f"{label} names the group '{unknown[0]}'; this model's groups are {', '.join(names)}")
-        if phase.epochs < 1 or not any(groups[g] for g in phase.trainable):
-            raise PluginError(f"{label} gave a phase that trains nothing: {phase}")
+        if fault := _fault(phase, groups):
+            raise PluginError(f"{label} {fault}: {phase}")
     if sum(p.epochs for p in phases) != epochs:
         raise PluginError(f"{label} planned {sum(p.epochs for p in phases)} epochs, the recipe asks for {epochs}")
-    return phases
+    return tuple(phases)
+
+
+def _fault(phase: Phase, groups: Groups) -> str:
+    """What breaks the contract in a phase, '' where nothing does."""
+    if unknown := [g for g in (*phase.trainable, *phase.lr_scale) if g not in groups]:
+        return f"names the group '{unknown[0]}', but this model's groups are {', '.join(groups)}"
+    if twice := [g for i, g in enumerate(phase.trainable) if g in phase.trainable[:i]]:
+        return f"names the group '{twice[0]}' twice"
+    if not isinstance(phase.epochs, int) or phase.epochs < 1 or not any(groups[g] for g in phase.trainable):
+        return "gave a phase that trains nothing"
+    if wrong := [g for g, scale in phase.lr_scale.items() if not 0 < scale < math.inf]:
+        return f"gave the group '{wrong[0]}' a learning-rate factor that is not above 0"
+    return ""
 
 
 REPEATS = 3
@@ -137,13 +153,13 @@ def _seconds(
 
 def is_head_only(phase: Phase) -> bool:
     """Whether the whole backbone is frozen."""
-    return phase.trainable == ("head",)
+    return tuple(phase.trainable) == (HEAD,)
 
 
 def steps_per_epoch(images: int, recipe: Recipe) -> int:
     """Optimiser steps in one pass over `images`."""
-    batches = -(-images // recipe.data.batch_size)
-    if batches > 1 and images % recipe.data.batch_size == 1:
+    batches, tail = -(-images // recipe.data.batch_size), images % recipe.data.batch_size or recipe.data.batch_size
+    if batches > 1 and tail == 1:
         batches -= 1
     return -(-batches // recipe.train.accumulation)
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.utils import ProjectConfiguration, broadcast, broadcast_object_list, gather
 from torch import nn
 
@@ -23,6 +24,7 @@ class Team:
 
     def __init__(self, precision: str, folder: Path | None = None) -> None:
         self.precision = resolve_precision(precision)
+        AcceleratorState._reset_state()  # an earlier run in this process may have had another precision
         self.accelerator = Accelerator(
             cpu=wants_cpu(),
             mixed_precision="no" if self.precision == "fp32" else self.precision,

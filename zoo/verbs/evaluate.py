@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from zoo.data.dataset import load_split
+from zoo.data.dataset import load_foreign, load_split
 from zoo.data.loader import ImageLoader
-from zoo.errors import UsageError
+from zoo.data.pixels import unreadable
+from zoo.data.source import SPLIT_NAMES
+from zoo.errors import UnknownName, UsageError
 from zoo.loading import read_data, read_recipe
 from zoo.models.folder import load
 from zoo.recipe import Recipe
@@ -18,6 +21,14 @@ from zoo.training.metrics import report
 from zoo.training.team import Team
 from zoo.verbs.finetune import decoded, explained_memory
 
+KEYS = (
+    *("source", "config", "revision", "image_column", "label_column", "splits", "limit"),
+    *("batch_size", "workers", "in_memory", "corrupt"),
+)
+"""Keys of `data` that may be given; the others are the model's own, or say what it was trained on."""
+OF_ANOTHER = tuple(f"data.{key}=null" for key in ("config", "revision", "image_column", "label_column", "limit"))
+"""What a run says of its own source, and which is not so of another."""
+
 
 def evaluate(
     folder: str | Path, overrides: Iterable[str] = (), split: str = "test", reporter: Reporter | None = None
@@ -25,19 +36,27 @@ def evaluate(
     """Metrics of the model in a run or model folder on one split of its data, or of `data.source=...`. Raises ZooError.
 
     overrides: `data.*` keys; they start from the run's own recipe, or from nothing for a bare model folder.
+    Another source is evaluated whole where it has no splits; what the run said of its own columns, splits and limit
+    does not hold for it.
     """
+    if split not in SPLIT_NAMES:
+        raise UnknownName("split", split, SPLIT_NAMES)
     reporter, classifier = reporter or Reporter(), load(folder)
-    recipe = _recipe(Path(folder), list(overrides))
+    recipe, foreign = _recipe(Path(folder), list(overrides))
     with explained_memory(recipe):
-        part = load_split(recipe.data, recipe.train.seed, classifier.classes, split)
+        load_part = load_foreign if foreign else load_split
+        part = load_part(recipe.data, recipe.train.seed, classifier.classes, split)
         team = Team(recipe.train.precision)
-        pixels, _ = decoded(part, classifier.view, recipe, team, reporter, split)
+        pixels, faults = decoded(part, classifier.view, recipe, team, reporter, split)
         model = classifier.model.to(team.device)
         loader = ImageLoader(pixels, part.labels, classifier.normalise, classifier.view.size, team.device, team.shard)
         reporter.start("evaluating", len(part))
         logits = team.apply(model, loader, len(part), 2 * recipe.data.batch_size, reporter.advance)
         reporter.finish()
-    metrics = report(logits, torch.from_numpy(part.labels), classifier.classes)
+    if faults:
+        reporter.warn(f"skipped {unreadable(list(faults.values()), len(part))}")
+    good = np.setdiff1d(np.arange(len(part)), list(faults))
+    metrics = report(logits[good], torch.from_numpy(part.labels[good]), classifier.classes)
     return {
         **metrics,
         "split": split,
@@ -47,12 +66,25 @@ def evaluate(
     }
 
 
-def _recipe(folder: Path, overrides: list[str]) -> Recipe:
-    if wrong := [o for o in overrides if not o.startswith("data.")]:
-        raise UsageError(f"'{wrong[0]}': evaluate takes data.* keys only, as in data.source=PATH")
+def _recipe(folder: Path, overrides: list[str]) -> tuple[Recipe, bool]:
+    """The recipe to evaluate with, and whether its source is another than the run's. Raises UsageError."""
+    for override in overrides:
+        section, _, key = override.partition("=")[0].partition(".")
+        if section != "data" or key.partition(".")[0] not in KEYS:
+            keys = ", ".join(f"data.{k}" for k in KEYS)
+            raise UsageError(f"'{override}': evaluate takes other data only ({keys}), as in data.source=PATH")
     run = Run(folder if Run(folder).recipe.is_file() else folder.parent)
-    if run.recipe.is_file():
-        return read_recipe(run.recipe, overrides)
-    if not any(o.startswith("data.source=") for o in overrides):
-        raise UsageError(f"'{folder}' is a model folder without a run; say what to evaluate on: data.source=PATH")
-    return read_data(overrides)
+    sourced = any(o.startswith("data.source=") for o in overrides)
+    if not run.recipe.is_file():
+        if not sourced:
+            raise UsageError(f"'{folder}' is a model folder without a run; say what to evaluate on: data.source=PATH")
+        return read_data(overrides), True
+    own, recipe = read_recipe(run.recipe), read_recipe(run.recipe, overrides)
+    if _place(own) == _place(recipe):
+        return recipe, False
+    return read_recipe(run.recipe, [*OF_ANOTHER, "data.splits={}", *overrides]), True
+
+
+def _place(recipe: Recipe) -> Path:
+    """Where the data lie; of a Hub id only its identity counts."""
+    return Path(recipe.data.source).expanduser().resolve()

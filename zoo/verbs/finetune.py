@@ -12,7 +12,7 @@ import torch
 from zoo.card import model_card
 from zoo.data.loader import ImageLoader
 from zoo.environment import environment
-from zoo.errors import Interrupted, OutOfMemory, RunError, ZooError
+from zoo.errors import DiskFull, Interrupted, OutOfMemory, RunError, ZooError
 from zoo.files import write_text
 from zoo.loading import dump_recipe, load_recipe, read_recipe
 from zoo.models.classifier import Classifier, evaluating
@@ -115,7 +115,8 @@ def _train(run: Run, parts: Parts, team: Team, stop: StopFlag, reporter: Reporte
     trainer = Trainer(material, parts.phases, run.checkpoints, stop, _logged(run, team))
     if resuming:
         _take_up(run, trainer, team, reporter)
-    fitted = trainer.fit()
+    with _room_to_go_on(run):
+        fitted = trainer.fit()
     parts.model.load_state_dict(fitted.weights)
     metrics = _test(parts, team, reporter)
     seconds = time.monotonic() - began
@@ -129,9 +130,19 @@ def _train(run: Run, parts: Parts, team: Team, stop: StopFlag, reporter: Reporte
         "validation": fitted.progress.best_metrics,
         "run": str(run.folder),
     }
-    _on_main(team, lambda: _publish(run, parts, result, seconds))
+    with _room_to_go_on(run):
+        _on_main(team, lambda: _publish(run, parts, result, seconds))
     team.wait()
     return result
+
+
+@contextmanager
+def _room_to_go_on(run: Run) -> Iterator[None]:
+    """Adds to a full disk's message how the run goes on."""
+    try:
+        yield
+    except DiskFull as error:
+        raise DiskFull(f"{error}, then: zoo resume {run.folder}") from error
 
 
 def _publish(run: Run, parts: Parts, result: dict[str, Any], seconds: float) -> None:

@@ -11,6 +11,7 @@ from zoo.data.images import UnreadableImage
 from zoo.data.source import IMAGE_SUFFIXES
 from zoo.errors import UsageError
 from zoo.models.folder import ImageClassifier, load
+from zoo.training.team import wants_cpu
 
 BATCH = 32
 
@@ -23,13 +24,20 @@ def predict(folder: str | Path, paths: Iterable[str | Path], top: int = 1) -> It
     """
     files = [file for path in paths for file in _pictures(str(path))]
     classifier = load(folder)
+    classifier.model.to(device())
     return _results(classifier, files, min(top, len(classifier.classes)))
+
+
+def device() -> torch.device:
+    """Where to compute: the GPU where there is one, unless ACCELERATE_USE_CPU asks for the CPU."""
+    gpu = None if wants_cpu() else torch.accelerator.current_accelerator(check_available=True)
+    return gpu or torch.device("cpu")
 
 
 def _pictures(path: str) -> list[Path]:
     place = Path(path).expanduser()
     if place.is_dir():
-        found = sorted(p for p in place.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        found = sorted(p for p in place.rglob("*") if _shown_picture(p.relative_to(place)) and p.is_file())
     elif place.exists() or not has_magic(path):
         found = [place] if place.exists() else []
     else:
@@ -37,6 +45,10 @@ def _pictures(path: str) -> list[Path]:
     if not found:
         raise UsageError(f"no picture at '{path}'. Give files, folders or globs ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return found
+
+
+def _shown_picture(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not any(part.startswith(".") for part in path.parts)
 
 
 def _results(classifier: ImageClassifier, files: list[Path], top: int) -> Iterator[dict[str, Any]]:
@@ -57,7 +69,7 @@ def _results(classifier: ImageClassifier, files: list[Path], top: int) -> Iterat
 def _top(classifier: ImageClassifier, inputs: list[torch.Tensor], top: int) -> list[list[dict[str, Any]]]:
     if not inputs:
         return []
-    best = classifier.model(torch.stack(inputs)).float().softmax(1).topk(top, dim=1)
+    best = classifier.model(torch.stack(inputs).to(device())).float().softmax(1).topk(top, dim=1)
     return [
         [{"name": classifier.classes[k], "probability": round(p, 6)} for p, k in zip(row, indices, strict=True)]
         for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)

@@ -22,10 +22,7 @@ class Mlp(nn.Module):
         if min(hidden, layers) < 1 or not 0 <= dropout < 1:
             raise ValueError(f"hidden={hidden}, layers={layers} must be at least 1 and dropout={dropout} in [0, 1)")
         widths = [features.channels, *[hidden] * layers]
-        blocks = [
-            nn.Sequential(nn.Linear(a, b), nn.GELU(), nn.Dropout(dropout))
-            for a, b in pairwise(widths)
-        ]
+        blocks = [nn.Sequential(nn.Linear(a, b), nn.GELU(), nn.Dropout(dropout)) for a, b in pairwise(widths)]
         self.features = features
         self.layers = nn.Sequential(nn.LayerNorm(widths[0]), *blocks)
         self.classifier = nn.Linear(widths[-1], num_classes)

@@ -1,0 +1,82 @@
+"""zoo list"""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from zoo.signature import locate
+from zoo.verbs import listing
+
+
+@pytest.mark.parametrize("kind", ["backbones", "heads", "schedules", "recipes"])
+def test_each_kind_as_rows_and_as_json(zoo, kind):
+    rows = getattr(listing, f"list_{kind}")()
+    assert rows
+    code, out, err = zoo("list", kind, "--json")
+    assert (code, json.loads(out), err) == (0, rows, "")
+    code, out, err = zoo("list", kind)
+    assert (code, err) == (0, "")
+    assert [line.split(maxsplit=2)[:2] for line in out.splitlines()] == [[r["name"], r["owner"]] for r in rows]
+    assert all(line.endswith(r.get("summary", "")) for line, r in zip(out.splitlines(), rows, strict=True))
+
+
+def test_recipes_unless_said(zoo):
+    assert zoo("list") == zoo("list", "recipes")
+
+
+def test_a_pattern(zoo):
+    assert zoo("list", "heads", "m?p").out == (
+        "mlp  timm-zoo  Average pooling, then hidden layers with GELU, then a linear layer.\n"
+    )
+    assert zoo("list", "backbones", "LITE0").out == (
+        "lite0                  zoo-lite0\nefficientnet_lite0     timm\ntf_efficientnet_lite0  timm\n"
+    )
+
+
+def test_the_header_and_the_cut_of_a_terminal():
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "zoo", "list", "heads"]
+    subprocess.run(command, stdout=follower, env={**os.environ, "COLUMNS": "40"}, check=True)
+    shown = os.read(leader, 10_000).decode()
+    os.close(leader), os.close(follower)
+    assert shown.splitlines() == [
+        "NAME    OWNER     SUMMARY",
+        "linear  timm-zoo  timm's own classifier…",
+        "mlp     timm-zoo  Average pooling, then…",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("backbones", "xyzq"), 1, "no backbones match 'xyzq'. See them all: zoo list backbones"),
+        (("recipes", "*x*y*"), 1, "no recipes match '*x*y*'. See them all: zoo list recipes"),
+        (
+            ("head",), 2,
+            "error: unknown kind 'head'. Did you mean 'heads'? "
+            "A name is looked for with its kind: zoo list backbones densenet",
+        ),
+        (
+            ("resnet",), 2,
+            "error: unknown kind 'resnet'. There are: backbones, heads, schedules, recipes. "
+            "A name is looked for with its kind: zoo list backbones densenet",
+        ),
+    ],
+)  # fmt: skip
+def test_nothing_found(zoo, words, code, message):
+    assert zoo("list", *words) == (code, "", f"{message}\n")
+
+
+def test_a_broken_plugin_is_listed_with_its_fault(zoo, install):
+    install("zoo-odd", heads={"odd": "zoo_odd:head", "gone": "zoo_gone:head"}, files={"zoo_odd.py": "def head(:"})
+    code, out, _ = zoo("list", "heads")
+    assert code == 0
+    assert {line.split()[0]: line.split(maxsplit=2)[2] for line in out.splitlines() if "zoo-odd" in line} == {
+        "gone": "broken: head 'gone' of zoo-odd 1.0 cannot be imported (zoo_gone:head): ModuleNotFoundError: "
+        "No module named 'zoo_gone'. Mend it or leave it out: pip uninstall zoo-odd",
+        "odd": f"broken: head 'odd' of zoo-odd 1.0 has a syntax error: {locate('zoo_odd').origin}:1: invalid syntax",
+    }

@@ -1,0 +1,95 @@
+"""Real `zoo` processes for tests: a tiny recipe that trains in seconds, kills at a given step, hashes of results."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+TINY = """
+model: {backbone: test_resnet, pretrained: false, head: {name: linear, dropout: 0.1}}
+data: {source: "sample:fashion-mnist", image_size: 32, batch_size: 16, limit: 72, augment: {flip: true, crop: padded}}
+schedule: {name: two-stage, head_epochs: 1}
+optim: {lr: 3e-3, warmup_epochs: 0.5, clip_norm: 1.0}
+train: {epochs: 3, label_smoothing: 0.1, checkpoint_s: 0}
+"""
+"""3 epochs of 5 steps: step 5 ends the first phase, steps 6 to 15 train everything."""
+
+
+def tiny(folder: Path) -> Path:
+    """The tiny recipe as a file."""
+    path = folder / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+def start(*arguments: object, **variables: str) -> subprocess.Popen:
+    """`zoo ARGUMENTS` in a process of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    environment = {name: value for name, value in environment.items() if value}
+    return subprocess.Popen(
+        [sys.executable, "-m", "zoo", *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess:
+    """`zoo ARGUMENTS` to its end."""
+    process = start(*arguments, **variables)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def done(*arguments: object, **variables: str) -> subprocess.CompletedProcess:
+    """`zoo ARGUMENTS`, which must succeed."""
+    result = run(*arguments, **variables)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def wait_for_step(run: Path, step: int, process: subprocess.Popen) -> None:
+    """Until a checkpoint of `step` or later is published."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        if any(int(p.name[5:]) >= step for p in (run / "checkpoints").glob("step-*")):
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    process.kill()
+    raise AssertionError(f"step {step} never came: {process.communicate()}")
+
+
+def stop_at(run: Path, step: int, number: signal.Signals, *arguments: object, **variables: str) -> tuple[int, str]:
+    """Start a run, signal it at a step; (exit code, stderr)."""
+    process = start(*arguments, **variables)
+    wait_for_step(run, step, process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+def weights_hash(run: Path) -> str:
+    """sha256 of all weights of a run's model."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(run / "model" / "model.safetensors").items()):
+        digest.update(name.encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def epochs(run: Path) -> list[dict]:
+    """The epoch lines of `metrics.jsonl`, without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {k: v for k, v in line.items() if k not in ("seconds", "images_per_s")}
+        for line in lines
+        if line["event"] == "epoch"
+    ]

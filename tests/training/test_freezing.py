@@ -1,0 +1,180 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from small import classifier, images, recipe
+from timm.layers import DropPath
+from torch import nn
+
+from zoo.contracts import HEAD, Phase
+from zoo.models.classifier import Classifier, evaluating
+from zoo.models.groups import parameter_groups
+from zoo.recipe import Optim
+from zoo.training.freezing import freeze, train_mode
+from zoo.training.optim import build_optimizer
+from zoo.training.plan import plan_phases
+
+
+class Plain(nn.Module):
+    """A backbone with batch norms that have no weights, and dropout after its stem."""
+
+    pretrained_cfg = {"input_size": (3, 32, 32)}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.ReLU(), nn.Dropout(0.3))
+        self.body = nn.Conv2d(4, 4, 3)
+        self.norm = nn.BatchNorm2d(4, affine=False)
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.body(self.stem(x)))
+
+
+def plain() -> nn.Module:
+    torch.manual_seed(0)
+    return Classifier(Plain(), nn.Sequential(nn.Dropout(0.2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)))
+
+
+VIT = {"proj_drop_rate": 0.1, "attn_drop_rate": 0.1, "drop_path_rate": 0.3, "pos_drop_rate": 0.1}
+FAMILIES: dict[str, tuple[int, Callable[[], nn.Module]]] = {
+    "resnet": (32, lambda: classifier("test_resnet", 32, {"name": "linear", "dropout": 0.2}, options={"drop_path_rate": 0.3})),
+    "densenet": (32, lambda: classifier("densenet121", options={"drop_rate": 0.2})),
+    "vit": (32, lambda: classifier("test_vit", options=VIT)),
+    "vit-mlp": (32, lambda: classifier("test_vit2", 32, {"name": "mlp", "dropout": 0.2}, options=VIT)),
+    "levit": (64, lambda: classifier("levit_128s", 64, options={"drop_path_rate": 0.3})),
+    "mobilenet-mlp": (32, lambda: classifier("mobilenetv3_small_050", 32, "mlp", options={"drop_path_rate": 0.3})),
+    "convnext": (32, lambda: classifier("test_convnext", options={"drop_path_rate": 0.3})),
+    "no-affine": (32, plain),
+}  # fmt: skip
+SCHEDULES = ["none", "linear-probe", {"name": "two-stage", "head_epochs": 2}, "gradual", {"name": "first-k", "k": 2}]
+
+
+def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def frozen_state(model: nn.Module) -> set[str]:
+    """Names of frozen parameters, and of buffers that follow one in the order of modules, as norms follow convolutions."""
+    names, frozen = set(), False
+    for prefix, module in model.named_modules(prefix="."):
+        own = dict(module.named_parameters(recurse=False))
+        frozen = not any(p.requires_grad for p in own.values()) if own else frozen
+        names |= {f"{prefix}.{name}" for name, p in own.items() if not p.requires_grad}
+        names |= {f"{prefix}.{name}" for name, _ in module.named_buffers(recurse=False) if frozen}
+    return {name.lstrip(".") for name in names} & set(model.state_dict())
+
+
+def frozen_outputs(model: nn.Module, x: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
+    """What each module gives whose parameters are all frozen."""
+    found: dict[str, torch.Tensor] = {}
+    hooks = [
+        module.register_forward_hook(lambda m, i, out, name=name: found.setdefault(name, out.clone()))
+        for name, module in model.named_modules()
+        if (own := list(module.parameters())) and not any(p.requires_grad for p in own)
+    ]
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        model(x)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_frozen_is_frozen_and_the_rest_trains_in_every_phase_of_every_schedule(family):
+    size, make = FAMILIES[family]
+    x = images(4, size)
+    for schedule in SCHEDULES:
+        model = make()
+        groups = parameter_groups(model, size)
+        objects = dict(model.named_parameters())
+        phases = plan_phases(recipe(schedule=schedule, train={"epochs": 3}), groups)
+        for phase in phases:
+            freeze(model, groups, phase)
+            train_mode(model, False)
+            frozen, kept = frozen_state(model), tensors(model)
+            with evaluating(model):
+                still = frozen_outputs(model, x, 0)
+            for seed in (1, 2):
+                moving = frozen_outputs(model, x, seed)
+                assert all(torch.equal(moving[name], output) for name, output in still.items()), (schedule, phase)
+            optimizer = build_optimizer(model, groups, phase, Optim(weight_decay=0.1))
+            torch.manual_seed(3)
+            model(x).square().sum().backward()
+            trained = {name for group in phase.trainable for name in groups[group]}
+            assert {name for name, p in model.named_parameters() if p.grad is not None} == trained
+            optimizer.step()
+            now = tensors(model)
+            assert all(torch.equal(now[name], kept[name]) for name in frozen)
+            assert any(not torch.equal(now[name], kept[name]) for name in trained)
+            assert all(p is objects[name] for name, p in model.named_parameters())
+
+
+@pytest.mark.parametrize("family", ["resnet", "levit", "no-affine"])
+def test_statistics_move_where_weights_train_unless_they_are_frozen(family):
+    size, make = FAMILIES[family]
+    for fixed in (True, False):
+        model = make()
+        groups = parameter_groups(model, size)
+        freeze(model, groups, Phase(1, tuple(groups)))
+        train_mode(model, fixed)
+        before = tensors(model)
+        model(images(4, size)).sum().backward()
+        statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
+        moved = [not torch.equal(model.state_dict()[name], before[name]) for name in statistics]
+        assert len(moved) >= 4 and not any(moved) if fixed else all(moved)
+        assert all(p.grad is not None for p in model.parameters())
+
+
+DROPS = (nn.Dropout, DropPath)
+
+
+def active(model: nn.Module) -> set[str]:
+    return {name for name, m in model.named_modules() if isinstance(m, DROPS) and m.training}
+
+
+def test_dropout_follows_its_block_and_between_blocks_what_comes_after_it():
+    model = FAMILIES["vit"][1]()
+    groups = parameter_groups(model, 32)
+    every = {name for name, m in model.named_modules() if isinstance(m, DROPS)}
+    of_block = {i: {name for name in every if name.startswith(f"blocks.{i}.")} for i in range(6)}
+    assert all(len(names) > 2 for names in of_block.values())
+
+    def in_phase(*trainable: str) -> set[str]:
+        freeze(model, groups, Phase(1, trainable))
+        train_mode(model, False)
+        return active(model)
+
+    assert in_phase(*groups) == every
+    assert in_phase(HEAD) == {"head_drop"}
+    assert in_phase("stage6", HEAD) == of_block[5] | {"head_drop"}
+    assert in_phase(*list(groups)[1:]) == every  # what the stem's dropout feeds trains
+
+
+def test_a_stale_gradient_of_a_frozen_parameter_is_dropped():
+    model = classifier()
+    groups = parameter_groups(model, 32)
+    model(images()).sum().backward()
+    freeze(model, groups, Phase(1, (HEAD,)))
+    assert {name for name, p in model.named_parameters() if p.grad is not None} == set(groups[HEAD])
+    freeze(model, groups, Phase(1, ("stem", HEAD)))
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == {*groups["stem"], *groups[HEAD]}
+
+
+def test_running_statistics_of_any_class_are_frozen():
+    class Evo(nn.Module):  # as timm's EvoNorm2dB0: no batch norm by class
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2))
+            self.register_buffer("running_var", torch.ones(2))
+
+    model = nn.Sequential(Evo(), nn.InstanceNorm2d(2), nn.Linear(2, 2))
+    for fixed in (True, False):
+        train_mode(model, fixed)
+        assert [m.training for m in model] == [not fixed, True, True]
+
+
+def test_the_top_of_a_cut_model_trains_alone():
+    top = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 5))
+    train_mode(top, True)
+    assert [m.training for m in top.modules()] == [True, True, True]
