@@ -16,7 +16,9 @@ def spec(backbone: str = "test_resnet", **model: Any) -> Model:
     return Model(**{"backbone": backbone, "pretrained": False, **model})
 
 
-def recipe(backbone: str = "test_resnet", size: int | None = 32, data: dict[str, Any] | None = None, **more: Any) -> Recipe:
+def recipe(
+    backbone: str = "test_resnet", size: int | None = 32, data: dict[str, Any] | None = None, **more: Any
+) -> Recipe:
     """A recipe; `more` are its other sections, or keys of its model."""
     sections = {key: more.pop(key) for key in ("schedule", "optim", "train") if key in more}
     return Recipe(model=spec(backbone, **more), data={"source": "x", "image_size": size, **(data or {})}, **sections)

@@ -132,7 +132,9 @@ def _sentence(error: Mapping[str, Any], *others: Mapping[str, Any]) -> str:
         return "missing, and it has no default. See zoo show --schema"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"expected a mapping (key: value), found {found!r}"
-    expected = " or ".join(e["msg"].removeprefix("Input should be ").removeprefix("Value error, ") for e in (error, *others))
+    expected = " or ".join(
+        e["msg"].removeprefix("Input should be ").removeprefix("Value error, ") for e in (error, *others)
+    )
     choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ") if kind == "literal_error" else []
     hint = nearest(found, choices) if isinstance(found, str) else ""
     return f"expected {expected}, found {found!r}{'.' + hint if hint else ''}"

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RunError
-from zoo.files import write_text
+from zoo.files import disk_faults, write_text
 
 
 class Run:
@@ -68,8 +68,9 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder alone; the lock goes with the process. Raises RunError naming who has it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "run.lock").open("a+") as lock:
+        with disk_faults(self.folder, 0):
+            lock = (self.folder / "run.lock").open("a+")
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -83,8 +84,8 @@ class Run:
             yield
 
     def log(self, line: dict[str, Any]) -> None:
-        """Append one event to `metrics.jsonl`."""
-        with self.events.open("a", encoding="utf-8") as file:
+        """Append one event to `metrics.jsonl`. Raises DiskFull."""
+        with disk_faults(self.folder, 0), self.events.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def history(self) -> list[dict[str, Any]]:

@@ -171,7 +171,8 @@ def test_halves_compose_to_the_model_and_share_its_parameters(family, head):
 
 
 @pytest.mark.parametrize(
-    ("family", "size"), [("deit_tiny_distilled_patch16_224", 32), ("dla34", 32), ("levit_128s", 64), ("sequencer2d_s", 224)]
+    ("family", "size"),
+    [("deit_tiny_distilled_patch16_224", 32), ("dla34", 32), ("levit_128s", 64), ("sequencer2d_s", 224)],
 )  # two classifiers, a convolution, a norm in the classifier, an unpooled classifier
 def test_a_model_that_cannot_be_cut_exactly_is_not(family, size):
     model = classifier(family, size)

@@ -16,7 +16,9 @@ from zoo.models.classifier import Classifier
 from zoo.models.folder import load, save_model
 
 
-def saved(folder: Path, backbone="test_resnet", size=32, head="linear", channels_last=False, **model) -> torch.nn.Module:
+def saved(
+    folder: Path, backbone="test_resnet", size=32, head="linear", channels_last=False, **model
+) -> torch.nn.Module:
     """A classifier, after it was saved to `folder`."""
     channels = model.get("in_chans", 3)
     made = classifier(backbone, size, head, **model)

@@ -83,9 +83,7 @@ def test_the_last_group_is_all_that_depends_on_the_classes(family):
     groups = parameter_groups(ten, 224)
     by_class = {name for name, p in ten.named_parameters() if p.shape[0] == 10}
     assert by_class <= set(groups[HEAD])
-    assert {name.rpartition(".")[0].split(".")[0] for name in groups[HEAD]} == {
-        name.split(".")[0] for name in by_class
-    }
+    assert {name.rpartition(".")[0].split(".")[0] for name in groups[HEAD]} == {name.split(".")[0] for name in by_class}
 
 
 class Bare(nn.Module):

@@ -1,5 +1,6 @@
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_layer_decay_counts_at_most_twelve_groups_of_depth():
     assert factors(13, 0.75) == [0.75**i for i in range(12, -1, -1)]
     sixty = factors(60, 0.75)
     assert (sixty[0], sixty[-1]) == (pytest.approx(0.75**12), 1)
-    assert all(b / a == pytest.approx(0.75 ** (-12 / 59)) for a, b in zip(sixty, sixty[1:], strict=False))
+    assert all(b / a == pytest.approx(0.75 ** (-12 / 59)) for a, b in pairwise(sixty))
     assert factors(1, 0.5) == [1]
     assert factors(60, 1.0) == [1] * 60
 

@@ -124,7 +124,7 @@ def test_measuring_leaves_the_model_as_it_was():
     state = {k: v.clone() for k, v in model.state_dict().items()}
     wanted, modes = [p.requires_grad for p in model.parameters()], [m.training for m in model.modules()]
     costs = measure(model, images(), nullcontext)
-    assert 0 < costs.forward < costs.backward < 10
+    assert 0 < costs.forward < 10 and 0 < costs.backward < 10
     assert all(torch.equal(state[k], v) for k, v in model.state_dict().items())
     assert [p.requires_grad for p in model.parameters()] == wanted
     assert [m.training for m in model.modules()] == modes

@@ -70,9 +70,9 @@ def _moved(images: torch.Tensor, how: Augment, draws: Draws) -> torch.Tensor:
         columns = _mirrored(columns + draws(SHIFT_X, -reach, reach + 1).floor().long()[:, None], size)
     if how.flip:
         columns = torch.where((draws(FLIP) < 0.5)[:, None], size - 1 - columns, columns)
-    batch = torch.arange(count)[:, None, None]
-    rows, columns = rows[:, :, None].to(images.device), columns[:, None, :].to(images.device)
-    return images.permute(0, 2, 3, 1)[batch.to(images.device), rows, columns].permute(0, 3, 1, 2)
+    flat = (rows[:, :, None] * size + columns[:, None, :]).view(count, 1, -1).to(images.device)
+    channels = images.shape[1]
+    return images.reshape(count, channels, -1).gather(2, flat.expand(-1, channels, -1)).view_as(images)
 
 
 def _mirrored(at: torch.Tensor, size: int) -> torch.Tensor:

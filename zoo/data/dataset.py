@@ -55,7 +55,9 @@ def load_data(data: Data, seed: int) -> ImageData:
     train = raw[names["train"]]
     image, label = image_column(train, data.image_column), label_column(train, data.label_column)
     classes = class_names(train, label)
-    blank = [k for k, name in names.items() if k != "train" and not getattr(data.splits, k) and unlabelled(raw[name], label)]
+    blank = [
+        k for k, name in names.items() if k != "train" and not getattr(data.splits, k) and unlabelled(raw[name], label)
+    ]
     parts = {k: _rows(raw[name], name, k, image, label, classes) for k, name in names.items() if k not in blank}
     check_train(parts["train"].labels, classes)
     missing = [kind for kind in ("test", "validation") if kind not in parts]

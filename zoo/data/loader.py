@@ -54,10 +54,14 @@ class Normalise:
     channels_last: bool
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device).view(1, -1, 1, 1)
+        count, channels, height, width = images.shape
+        scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device)
         shift = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device)
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return torch.addcmul(shift.view(1, -1, 1, 1), images.float(), scale).contiguous(memory_format=layout)
+        if not self.channels_last:
+            return torch.addcmul(shift.view(1, -1, 1, 1), images.float(), scale.view(1, -1, 1, 1)).contiguous()
+        lines = images.permute(0, 2, 3, 1).reshape(count, height, width * channels).float()  # long rows vectorise
+        lines = torch.addcmul(shift.repeat(width), lines, scale.repeat(width))
+        return lines.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 def shuffled(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:

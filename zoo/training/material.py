@@ -64,7 +64,9 @@ def prepare(parts: Parts, team: Team, reporter: Reporter) -> Material:
     if cut is not None and wide != view:
         plain, _ = decoded(train, view, recipe, team, reporter, "train")
     if faults:
-        reporter.warn(f"{len(faults)} of {len(train)} training images are skipped: {'; '.join(list(faults.values())[:3])}")
+        reporter.warn(
+            f"{len(faults)} of {len(train)} training images are skipped: {'; '.join(list(faults.values())[:3])}"
+        )
     return Material(
         recipe=recipe,
         model=parts.model,

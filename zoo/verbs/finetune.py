@@ -36,7 +36,7 @@ def finetune(
 
     overrides: `key=value` strings as on the command line. Raises ZooError; a stopped run can be resumed.
     """
-    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    loaded = _anchored(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides))
     reporter = reporter or Reporter()
     with StopFlag() as stop, explained_memory(loaded):
         run = Run(agreed(str(out or default_folder(recipe if isinstance(recipe, str) else "recipe"))))
@@ -47,6 +47,14 @@ def finetune(
             _on_main(team, lambda: _claim(run, team, parts, held))
             with _trackers(team):
                 return _train(run, parts, team, stop, reporter, resuming=False)
+
+
+def _anchored(recipe: Recipe) -> Recipe:
+    """The recipe with its data folder named absolutely, so that the run can be resumed from anywhere."""
+    folder = Path(recipe.data.source).expanduser()
+    if not folder.is_dir():
+        return recipe
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": str(folder.absolute())})})
 
 
 def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, Any]:
