@@ -7,6 +7,7 @@ from zoo.contracts import FeatureInfo
 from zoo.errors import ModelError, PluginError
 from zoo.models.backbone import build_backbone
 from zoo.models.classifier import Classifier, build_classifier, evaluating, feature_info, halves, output_shape
+from zoo.recipe import Model
 
 ZOO_PETS = """
 import timm, torch
@@ -191,3 +192,11 @@ def test_looking_at_a_model_leaves_its_modes():
         raise ZeroDivisionError
     assert [m.training for m in model.modules()] == modes
     assert all(torch.equal(state[k], v) for k, v in model.state_dict().items())
+
+
+def test_a_head_that_fails_is_named_with_its_owner(install) -> None:
+    source = "def paw(features, num_classes):\n    raise KeyError('claw')\n"
+    install("zoo-paw", heads={"paw": "zoo_paw:paw"}, files={"zoo_paw.py": source})
+    with pytest.raises(PluginError) as caught:
+        build_classifier(Model(backbone="test_resnet", pretrained=False, head={"name": "paw"}), 3, 32)
+    assert str(caught.value) == "head 'paw' of zoo-paw 1.0 failed with KeyError: 'claw'"

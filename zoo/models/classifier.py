@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from zoo.contracts import FeatureInfo
-from zoo.errors import ModelError, PluginError, UsageError
+from zoo.errors import ModelError, PluginError, UsageError, ZooError
 from zoo.models.backbone import build_backbone, config, native_size, published_size
 from zoo.plugins import find
 from zoo.recipe import Model
@@ -45,6 +45,11 @@ def build_classifier(spec: Model, num_classes: int, image_size: int | None, weig
             )
     except (ValueError, TypeError) as error:
         raise UsageError(f"model.head: head '{spec.head.name}' refuses its options: {error}") from error
+    except (ZooError, RuntimeError, MemoryError):
+        raise
+    except Exception as error:
+        owner = f"head '{plugin.name}' of {plugin.owner} {plugin.version}"
+        raise PluginError(f"{owner} failed with {type(error).__name__}: {error}") from error
     shape = output_shape(model, size, spec.in_chans)
     if shape != (1, num_classes) and isinstance(model, Classifier):
         raise PluginError(
