@@ -33,6 +33,7 @@ class Team:
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
         self.device = self.accelerator.device
+        torch.backends.cudnn.deterministic = True  # one seed, one result, on a GPU too
         self.rank, self.size = self.accelerator.process_index, self.accelerator.num_processes
         self.main = self.accelerator.is_main_process
         self.shard = Shard(self.rank, self.size)
