@@ -50,7 +50,7 @@ def _variables(rank: int, processes: int, port: int, alive: int) -> dict[str, st
         "MASTER_PORT": str(port),
         "ZOO_PROCESSES": str(processes),
         "ZOO_LAUNCHER_FD": str(alive),
-        "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
+        "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0"),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes))),
     }
 
