@@ -95,12 +95,12 @@ def describe(parts: Parts, team: Team) -> dict[str, Any]:
             "images": sum(images.values()) * parts.view.nbytes,
             "weights_and_optimiser": training_bytes(model, plans),
         },
-        "phases": [_described_phase(plan, recipe) for plan in plans],
+        "phases": [_described_phase(plan) for plan in plans],
         "seconds": round(sum(p.seconds or 0.0 for p in plans) + images["test"] * costs.forward / team.size, 1),
     }
 
 
-def _described_phase(plan: PhasePlan, recipe: Recipe) -> dict[str, Any]:
+def _described_phase(plan: PhasePlan) -> dict[str, Any]:
     return {
         "epochs": plan.phase.epochs,
         "trains": list(plan.phase.trainable),
