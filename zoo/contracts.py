@@ -1,17 +1,20 @@
-"""The plugin contract, version 1: what a backbone, a head and a freezing schedule are.
+"""The plugin contract, version 1: what a backbone, a head, a freezing schedule and the smaller parts are.
 
 Letters: B batch, C channels, H and W height and width, N tokens, D features, K classes.
 Nothing here imports torch, so a schedule can be written, printed and tested without it.
+A plugin's module says which contract versions it was written for: `ZOO_CONTRACT = ">=1,<2"`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
+    from datasets import DatasetDict
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 API_VERSION = 1
 HEAD = "head"
@@ -42,12 +45,19 @@ class Phase:
     trainable: names of the groups whose weights move; all other groups are frozen, statistics included.
     lr_scale: learning-rate factor per group on top of `optim.lr`; a group not named has 1.
     freeze_bn_stats: keep batch-norm statistics fixed in groups that train; None follows `train.freeze_bn_stats`.
+    parameters: which parameters of the trainable groups move: `all`, or below the head only those of normalisation
+        layers (`norm`) or only biases (`bias`); the head always moves whole.
+    patience: end the phase after so many epochs without a better metric; None follows `train.early_stop.patience`.
+    lr_schedule: shape of the learning rate within the phase; None follows `optim.lr_schedule`.
     """
 
     epochs: int
     trainable: tuple[str, ...]
     lr_scale: Mapping[str, float] = field(default_factory=dict)
     freeze_bn_stats: bool | None = None
+    parameters: Literal["all", "norm", "bias"] = "all"
+    patience: int | None = None
+    lr_schedule: Literal["cosine", "linear", "constant"] | None = None
 
 
 class Schedule(Protocol):
@@ -76,3 +86,43 @@ class Backbone(Protocol):
 
     def __call__(self, *, pretrained: "bool | str | Path", in_chans: int = 3, **options: Any) -> "nn.Module":
         """pretrained: False, True for the plugin's own weights, or a safetensors file."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A model with an adapter in it. Parameters that `model` has and the original had not are what may train.
+
+    model: what is trained, with the same logits as before as long as nothing has trained.
+    merge: gives back a plain model without the adapter and with the same logits in eval mode, weights merged.
+    """
+
+    model: "nn.Module"
+    merge: "Callable[[], nn.Module]"
+
+
+class Adapter(Protocol):
+    """Entry-point group `zoo.adapters`: puts a few new parameters into a backbone that stays as it came (LoRA)."""
+
+    def __call__(self, backbone: "nn.Module", **options: Any) -> Adapted:
+        """backbone: follows timm's model interface. Raises ValueError for options or models that do not fit."""
+
+
+class Loss(Protocol):
+    """Entry-point group `zoo.losses`: builds the function that training makes small."""
+
+    def __call__(self, *, label_smoothing: float = 0.0, **options: Any) -> "Callable[[Tensor, Tensor], Tensor]":
+        """Returns (logits (B, K), targets) -> loss per image (B,); targets are class indices (B,) or shares (B, K)."""
+
+
+class OptimizerFactory(Protocol):
+    """Entry-point group `zoo.optimizers`: builds a torch optimiser by name (`optim.name`)."""
+
+    def __call__(self, params: "Iterable[dict]", *, lr: float, weight_decay: float, **options: Any) -> "Optimizer":
+        """params: torch parameter groups, each with its own `lr` and `weight_decay`."""
+
+
+class Source(Protocol):
+    """Entry-point group `zoo.sources`: gives images and labels by name (`data.source: plugin:NAME`)."""
+
+    def __call__(self, **options: Any) -> "DatasetDict":
+        """Returns splits with an `Image` column and a `ClassLabel` column."""
