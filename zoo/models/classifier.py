@@ -8,7 +8,11 @@ from torch import nn
 
 from zoo.contracts import FeatureInfo
 from zoo.errors import ModelError, PluginError, UsageError, ZooError
+from zoo.models import transfer
 from zoo.models.backbone import build_backbone, config, native_size, published_size
+from zoo.models.heads.pooled import Pooled
+from zoo.models.mode import evaluating
+from zoo.models.transfer import Bottleneck, Inserted
 from zoo.plugins import find
 from zoo.recipe import Model
 
@@ -29,20 +33,23 @@ class Classifier(nn.Module):
         return self.head(self.backbone.forward_features(x))
 
 
-def build_classifier(spec: Model, num_classes: int, image_size: int | None, weights: bool = True) -> nn.Module:
-    """The model of a recipe for `num_classes` classes. Raises ModelError, UsageError or PluginError."""
+def build_classifier(
+    spec: Model, num_classes: int, image_size: int | None, weights: bool = True, outputs: int | None = None
+) -> nn.Module:
+    """The model of a recipe for `num_classes` classes. Raises ModelError, UsageError or PluginError.
+
+    outputs: classes of the backbone's own classifier where that is kept (`stack`), None for as many as it was built with.
+    """
     plugin = find("head", spec.head.name)
     factory = plugin.load()
     backbone = build_backbone(spec, image_size, weights)
     size = image_size or native_size(backbone)
+    if outputs is not None and outputs != backbone.num_classes:
+        backbone.reset_classifier(outputs)
+    if spec.top == "keep":
+        return _kept(backbone, spec, num_classes, size)
     try:
-        if getattr(factory, "native", False):
-            model = factory(backbone, num_classes, **spec.head.options)
-        else:
-            backbone.reset_classifier(0)
-            model = Classifier(
-                backbone, factory(feature_info(backbone, size, spec.in_chans), num_classes, **spec.head.options)
-            )
+        model = _with_head(backbone, factory, spec, num_classes, size, weights)
     except (ValueError, TypeError) as error:
         raise UsageError(f"model.head: head '{spec.head.name}' refuses its options: {error}") from error
     except (ZooError, RuntimeError, MemoryError):
@@ -51,30 +58,83 @@ def build_classifier(spec: Model, num_classes: int, image_size: int | None, weig
         owner = f"head '{plugin.name}' of {plugin.owner} {plugin.version}"
         raise PluginError(f"{owner} failed with {type(error).__name__}: {error}") from error
     shape = output_shape(model, size, spec.in_chans)
-    if shape != (1, num_classes) and isinstance(model, Classifier):
+    if shape != (1, num_classes):
         raise PluginError(
             f"head '{plugin.name}' of {plugin.owner} {plugin.version} gives {shape} instead of (1, {num_classes}) for one image"
-        )
-    if shape != (1, num_classes):
-        raise ModelError(
-            f"backbone '{spec.backbone}' with head '{spec.head.name}' gives {shape} instead of (1, {num_classes}) for one "
-            f"image: its classifier cannot be replaced. Try model.head=mlp"
         )
     return model
 
 
+def _with_head(
+    backbone: nn.Module, factory: Callable, spec: Model, num_classes: int, size: int, weights: bool
+) -> nn.Module:
+    """The backbone, read as the recipe says, under a new head."""
+    plain = spec.top == "replace" and not (spec.insert or spec.cut or spec.beside)
+    native = getattr(factory, "native", False)
+    if native and plain and (model := _native(backbone, factory, spec, num_classes, size)) is not None:
+        return model
+    reader = _reader(backbone, spec, size, weights)
+    features = feature_info(reader, size, spec.in_chans)
+    head = (Pooled if native else factory)(features, num_classes, **spec.head.options)
+    return Classifier(reader, Inserted(Bottleneck(features, spec.insert), head) if spec.insert else head)
+
+
+def _native(backbone: nn.Module, factory: Callable, spec: Model, num_classes: int, size: int) -> nn.Module | None:
+    """A plain timm model with its own classifier replaced, or None where timm's cannot be (encoders have none)."""
+    try:
+        model = factory(backbone, num_classes, **spec.head.options)
+    except AttributeError:
+        return None
+    return model if output_shape(model, size, spec.in_chans) == (1, num_classes) else None
+
+
+def _reader(backbone: nn.Module, spec: Model, size: int, weights: bool) -> nn.Module:
+    """What a foreign head reads: the backbone itself, or what the recipe's way of transfer makes of it."""
+    if spec.top == "stack":
+        return transfer.Outputs(backbone)
+    if spec.cut is not None:
+        return transfer.cut(backbone, spec.cut, _blank(backbone, size, spec.in_chans))
+    for member in (members := [backbone, *(build_backbone(other, size, weights) for other in _others(spec))]):
+        if hasattr(member, "reset_classifier"):
+            member.reset_classifier(0)
+    if spec.beside:
+        return transfer.Beside(members, spec.in_chans)
+    features = _run(backbone, backbone.forward_features, size, spec.in_chans)
+    return backbone if isinstance(features, torch.Tensor) else transfer.Intermediate(backbone, -1)
+
+
+def _others(spec: Model) -> list[Model]:
+    return [Model(backbone=name, pretrained=bool(spec.pretrained), in_chans=spec.in_chans) for name in spec.beside]
+
+
+def _kept(backbone: nn.Module, spec: Model, num_classes: int, size: int) -> nn.Module:
+    """The backbone with the classifier it came with, behind a new block where `model.insert` asks for one."""
+    if (own := output_shape(backbone, size, spec.in_chans)) != (1, num_classes):
+        raise UsageError(
+            f"model.top=keep: the classifier of '{spec.backbone}' gives {own[-1] if own else 'no'} classes, the data have "
+            f"{num_classes}. Use model.top=stack (a new layer on its outputs) or model.top=replace"
+        )
+    if not spec.insert:
+        return backbone
+    halved = halves(backbone, _blank(backbone, size, spec.in_chans))
+    if halved is None:
+        raise ModelError(f"model.insert: no block fits between the features and the classifier of '{spec.backbone}'")
+    backbone.reset_classifier(0)
+    features = transfer.Pooled(backbone)
+    block = Bottleneck(feature_info(features, size, spec.in_chans), spec.insert)
+    return Classifier(features, Inserted(block, halved.top))
+
+
 def feature_info(backbone: nn.Module, image_size: int, in_chans: int) -> FeatureInfo:
     """What `forward_features` gives for an image of this size, found by running one."""
-    features = _run(backbone, backbone.forward_features, image_size, in_chans)
-    if not isinstance(features, torch.Tensor):
-        raise ModelError(f"{type(backbone).__name__} gives a list of feature maps; only model.head=linear reads those")
-    shape = tuple(features.shape)
+    shape = tuple(_run(backbone, backbone.forward_features, image_size, in_chans).shape)
     match len(shape):
         case 2:
             return FeatureInfo(shape[1], "NC")
         case 3:
             return FeatureInfo(shape[2], "NLC", shape[1:2], int(getattr(backbone, "num_prefix_tokens", 0)))
-    last = shape[3] == backbone.num_features and shape[1] != backbone.num_features
+    width = getattr(backbone, "num_features", None)
+    last = shape[3] == width and shape[1] != width
     return FeatureInfo(shape[3], "NHWC", shape[1:3]) if last else FeatureInfo(shape[1], "NCHW", shape[2:])
 
 
@@ -88,7 +148,7 @@ def _run(model: nn.Module, function: Callable, image_size: int, in_chans: int) -
     """`function` of one blank image, with `model` in eval mode."""
     try:
         with evaluating(model), torch.inference_mode():
-            return function(torch.zeros(1, in_chans, image_size, image_size))
+            return function(_blank(model, image_size, in_chans))
     except (RuntimeError, AssertionError, ValueError) as error:
         own = published_size(model)[-1]
         raise ModelError(
@@ -97,28 +157,19 @@ def _run(model: nn.Module, function: Callable, image_size: int, in_chans: int) -
         ) from error
 
 
-def idle_parameters(model: Classifier, image_size: int, in_chans: int) -> frozenset[str]:
-    """Names of the backbone's parameters that do not touch the logits; processes would wait for their gradients."""
-    named = {name: p for name, p in model.backbone.named_parameters() if p.requires_grad}
+def _blank(model: nn.Module, image_size: int, in_chans: int) -> torch.Tensor:
+    """One image (1, C, H, W) of zeros where the model is."""
+    device = next((p.device for p in model.parameters()), None)
+    return torch.zeros(1, in_chans, image_size, image_size, device=device)
+
+
+def idle_parameters(model: nn.Module, part: nn.Module, image_size: int, in_chans: int) -> frozenset[str]:
+    """Names of a part's parameters that do not touch the model's logits; processes would wait for their gradients."""
+    named = {name: p for name, p in part.named_parameters() if p.requires_grad}
     with evaluating(model), torch.enable_grad():
-        logits = model(torch.zeros(1, in_chans, image_size, image_size))
+        logits = model(_blank(model, image_size, in_chans))
     gradients = torch.autograd.grad(logits.sum(), list(named.values()), allow_unused=True)
     return frozenset(name for name, gradient in zip(named, gradients, strict=True) if gradient is None)
-
-
-class evaluating:
-    """Context in which a model is in eval mode; every module's own mode comes back afterwards."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.modes = [(m, m.training) for m in model.modules()]
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.model.eval()
-
-    def __exit__(self, *_: object) -> None:
-        for module, training in self.modes:
-            module.training = training
 
 
 @dataclass(frozen=True)

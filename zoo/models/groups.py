@@ -5,6 +5,7 @@ What a foreign head leaves idle (the norm of timm's own head, say) is in none, s
 
 import re
 from collections.abc import Set
+from itertools import chain, zip_longest
 
 from timm.models import group_parameters
 from torch import nn
@@ -12,35 +13,47 @@ from torch import nn
 from zoo.contracts import HEAD
 from zoo.models.backbone import classifier_prefixes
 from zoo.models.classifier import Classifier, idle_parameters
+from zoo.models.transfer import Beside, Wrapped
 
 Groups = dict[str, tuple[str, ...]]
 
 
-def parameter_groups(model: nn.Module, image_size: int, in_chans: int = 3) -> Groups:
+def parameter_groups(model: nn.Module, image_size: int, in_chans: int = 3, fixed: Set[str] = frozenset()) -> Groups:
     """Group name -> parameter names: `stem`, `stage1`, ..., `head`, of a model for such images.
 
     Stages are timm's (`group_matcher(coarse=True)`); where a backbone has none they are derived from its children.
+    fixed: parameters that never train whatever the schedule says, as those below an adapter.
     """
     if isinstance(model, Classifier):
-        stages = _stages(model.backbone, idle_parameters(model, image_size, in_chans))
-        groups = {group: tuple(f"backbone.{name}" for name in names) for group, names in stages.items()}
-        head = tuple(f"head.{name}" for name, _ in model.head.named_parameters())
+        idle = {f"backbone.{name}" for name in idle_parameters(model, model.backbone, image_size, in_chans)}
+        stages = [[f"backbone.{name}" for name in stage] for stage in _stages(model.backbone)]
+        head = [f"head.{name}" for name, _ in model.head.named_parameters()]
     else:
         prefixes = classifier_prefixes(model)
-        head = tuple(name for name, _ in model.named_parameters() if name.startswith(prefixes))
-        groups = _stages(model, frozenset(head))
-    return {**groups, HEAD: head}
+        head = [name for name, _ in model.named_parameters() if name.startswith(prefixes)]
+        idle, stages = set(head), _stages(model)
+        if fixed:  # a layer that reads an adapted weight past its adapter leaves the adapter idle
+            idle |= idle_parameters(model, model, image_size, in_chans)
+    without = idle | (fixed - set(head))
+    kept = filter(None, ([name for name in stage if name not in without] for stage in stages))
+    return {**{f"stage{i}" if i else "stem": tuple(stage) for i, stage in enumerate(kept)}, HEAD: tuple(head)}
 
 
-def _stages(backbone: nn.Module, without: Set[str]) -> Groups:
+def _stages(backbone: nn.Module) -> list[list[str]]:
+    """Parameter names by stage, from the bottom up; those of backbones side by side joined from the top down."""
+    if isinstance(backbone, Wrapped):
+        return [[f"backbone.{name}" for name in stage] for stage in _stages(backbone.backbone)]
+    if isinstance(backbone, Beside):
+        sides = [
+            [[f"members.{i}.{name}" for name in stage] for stage in reversed(_stages(member))]
+            for i, member in enumerate(backbone.members)
+        ]
+        return [list(chain(*level)) for level in zip_longest(*sides, fillvalue=())][::-1]
     try:
         layers = group_parameters(backbone, backbone.group_matcher(coarse=True))
-        ordered = [layers[key] for key in sorted(layers)]
+        return [layers[key] for key in sorted(layers)]
     except (AttributeError, AssertionError, TypeError, KeyError):
-        ordered = _derived(backbone)
-    kept = [[name for name in names if name not in without] for names in ordered]
-    names = ("stem" if i == 0 else f"stage{i}" for i in range(len(kept)))
-    return {group: tuple(members) for group, members in zip(names, filter(None, kept), strict=False)}
+        return _derived(backbone)
 
 
 def _derived(backbone: nn.Module) -> list[list[str]]:
