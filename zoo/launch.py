@@ -9,7 +9,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import FrameType
+from typing import IO
 
 GRACE_S = 30.0
 """How long processes may take to end after the first of them failed or a signal came."""
@@ -17,8 +19,14 @@ GRACE_S = 30.0
 
 def launch(arguments: Sequence[str], processes: int) -> int:
     """Run `python -m zoo ARGUMENTS` in `processes` processes that train together; the exit code of the first to fail."""
+    with ExitStack() as held:
+        voices = [held.enter_context(tempfile.TemporaryFile()) if rank else None for rank in range(processes)]
+        return _launch(arguments, processes, voices)
+
+
+def _launch(arguments: Sequence[str], processes: int, voices: Sequence[IO[bytes] | None]) -> int:
+    """voices: where each process writes its errors, None for the terminal."""
     port, alive = _free_port(), os.pipe()
-    voices = [tempfile.TemporaryFile() if rank else None for rank in range(processes)]
     team = [
         subprocess.Popen(
             [sys.executable, "-m", "zoo", *arguments],

@@ -25,7 +25,7 @@ from PIL import Image
 from zoo.loading import parse_recipe
 from zoo.reporting import Reporter
 from zoo.training.material import prepare
-from zoo.training.parts import build
+from zoo.training.parts import build, cached_halves
 from zoo.training.signals import StopFlag
 from zoo.training.team import Team
 from zoo.training.trainer import Trainer
@@ -82,7 +82,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Rounds:
     layout = torch.contiguous_format if options.contiguous else torch.channels_last
     parts.model.to(team.device, memory_format=layout)
     with StopFlag() as stop:
-        Trainer(prepare(parts, team, rounds), parts.phases, folder / "checkpoints", stop, lambda line: None).fit()
+        Trainer(prepare(parts, cached_halves(parts, team, rounds), team, rounds), parts.phases, folder / "checkpoints", stop, lambda line: None).fit()
     return rounds
 
 

@@ -5,26 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import psutil
-import torch
 from torch import nn
 
 from zoo.data.dataset import Split
 from zoo.data.loader import ImageLoader
 from zoo.data.pixels import MemoryPixels, Pixels, StreamedPixels, View, find_unreadable, load_into_memory, unreadable
 from zoo.errors import DataError
-from zoo.models.classifier import Halves, evaluating, halves
+from zoo.models.classifier import Halves
 from zoo.models.groups import Groups
 from zoo.recipe import Augment, Recipe
 from zoo.reporting import Reporter
-from zoo.training.parts import Parts, example_inputs
-from zoo.training.plan import is_head_only
+from zoo.training.parts import MEMORY_SHARE, Parts
 from zoo.training.team import Team
 
 WIDER = 1 / 0.875
 """Training images of `crop: resized` are stored this much larger, so that crops have pixels to choose from."""
-
-MEMORY_SHARE = 0.25
-"""Part of the free memory that decoded images, and cached features, may take."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +42,10 @@ class Material:
     reporter: Reporter
 
 
-def prepare(parts: Parts, team: Team, reporter: Reporter) -> Material:
-    """Decode the images and choose what frozen phases compute once. Raises DataError for unreadable images."""
+def prepare(parts: Parts, cut: Halves | None, team: Team, reporter: Reporter) -> Material:
+    """Decode the images; with the model's halves, also as frozen phases need them. Raises DataError for unreadable ones."""
     recipe, train, validation = parts.recipe, parts.data.splits["train"], parts.data.splits["validation"]
     how, view = recipe.data.augment, parts.view
-    cut = _cut(parts, team, reporter)
     wide = View(round(view.size * WIDER), 1.0, view.channels) if how.crop == "resized" else view
 
     def loader(split: Split, pixels: Pixels, how: Augment | None = None) -> ImageLoader:
@@ -82,18 +76,6 @@ def prepare(parts: Parts, team: Team, reporter: Reporter) -> Material:
     )
 
 
-def _cut(parts: Parts, team: Team, reporter: Reporter) -> Halves | None:
-    """The model's halves, if some phase trains the head alone and its features fit in memory."""
-    if not parts.recipe.train.cache_features or not any(is_head_only(p) for p in parts.phases):
-        return None
-    example = example_inputs(parts, team)
-    cut = halves(parts.model, example)
-    if cut is None or _features_fit(cut, example, parts.data.splits):
-        return cut
-    reporter.note("features are too large for memory: the backbone runs in every epoch of the frozen phase")
-    return None
-
-
 def decoded(
     split: Split, view: View, recipe: Recipe, team: Team, reporter: Reporter, name: str
 ) -> tuple[Pixels, dict[int, str]]:
@@ -121,10 +103,3 @@ def decoded(
 def _refuse(faults: dict[int, str], split: Split) -> None:
     if faults:
         raise DataError(unreadable(list(faults.values()), len(split)))
-
-
-def _features_fit(cut: Halves, example: torch.Tensor, splits: dict[str, Split]) -> bool:
-    with evaluating(cut.model), torch.inference_mode():
-        each = cut.features(example[:1]).numel() * 4
-    images = len(splits["train"]) + len(splits["validation"])
-    return images * each <= MEMORY_SHARE * psutil.virtual_memory().available

@@ -1,8 +1,10 @@
 """A recipe's parts: data, model and phases, built and described before anything is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 
@@ -11,15 +13,22 @@ from zoo.data.dataset import ImageData, load_data
 from zoo.data.loader import Normalise
 from zoo.data.pixels import View
 from zoo.data.random import stream
+from zoo.models.adapter import adapt
 from zoo.models.backbone import config, native_size, per_channel
-from zoo.models.classifier import Classifier, build_classifier, halves
+from zoo.models.classifier import Classifier, Halves, build_classifier, halves
 from zoo.models.groups import Groups, parameter_groups
+from zoo.models.mode import evaluating
+from zoo.models.transfer import innermost
 from zoo.recipe import Recipe
+from zoo.reporting import Reporter
 from zoo.training.optim import build_optimizer
-from zoo.training.plan import PhasePlan, lay_out, measure, plan_phases, training_bytes
+from zoo.training.plan import PhasePlan, is_head_only, lay_out, measure, plan_phases, training_bytes
 from zoo.training.team import Team
 
 TIMED_IMAGES = 16
+
+MEMORY_SHARE = 0.25
+"""Part of the free memory that decoded images, and cached features, may take."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,8 @@ class Parts:
     phases: tuple[Phase, ...]
     view: View
     normalise: Normalise
+    merge: Callable[[], nn.Module]
+    """Gives the model to publish: `model` itself, or what an adapter merges into."""
 
 
 def build(recipe: Recipe) -> Parts:
@@ -40,12 +51,13 @@ def build(recipe: Recipe) -> Parts:
     data = load_data(recipe.data, recipe.train.seed)
     torch.manual_seed(stream(recipe.train.seed, 1))
     model = build_classifier(recipe.model, len(data.classes), recipe.data.image_size)
-    backbone = model.backbone if isinstance(model, Classifier) else model
+    backbone = innermost(model.backbone if isinstance(model, Classifier) else model)
     size = recipe.data.image_size or native_size(backbone)
-    cfg = config(backbone)
+    cfg, adaptation = config(backbone), adapt(model, recipe.model.adapter)
     channels = recipe.model.in_chans
     mean, std = (per_channel(cfg[key], channels) for key in ("mean", "std"))
-    groups = parameter_groups(model, size, channels)
+    model = adaptation.model
+    groups = parameter_groups(model, size, channels, adaptation.fixed)
     phases = plan_phases(recipe, groups)
     build_optimizer(model, groups, phases[0], recipe.optim)  # a wrong option is found before anything is written
     return Parts(
@@ -56,6 +68,7 @@ def build(recipe: Recipe) -> Parts:
         phases,
         View(size, recipe.data.crop_pct, channels),
         Normalise(mean, std, recipe.train.channels_last),
+        adaptation.merge,
     )
 
 
@@ -68,14 +81,31 @@ def example_inputs(parts: Parts, team: Team) -> torch.Tensor:
     return example.contiguous(memory_format=torch.channels_last) if parts.recipe.train.channels_last else example
 
 
-def describe(parts: Parts, team: Team) -> dict[str, Any]:
-    """The plan as data: what `--dry-run --json` prints and the screen draws."""
-    recipe, model = parts.recipe, parts.model.to(team.device)
+def cached_halves(parts: Parts, team: Team, reporter: Reporter) -> Halves | None:
+    """The model's halves, if some phase trains the head alone and the features of all its images fit in memory."""
+    if not parts.recipe.train.cache_features or not any(is_head_only(p) for p in parts.phases):
+        return None
     example = example_inputs(parts, team)
+    cut = halves(parts.model.to(team.device), example)
+    if cut is None:
+        return None
+    with evaluating(cut.model), torch.inference_mode():
+        each = cut.features(example[:1]).numel() * 4
+    needed = each * sum(len(parts.data.splits[name]) for name in ("train", "validation"))
+    if needed <= MEMORY_SHARE * psutil.virtual_memory().available:
+        return cut
+    reporter.note(
+        f"features would take {needed / 1e9:.1f} GB, too much for memory: the backbone runs in every epoch of the frozen phase"
+    )
+    return None
+
+
+def describe(parts: Parts, team: Team, cut: Halves | None) -> dict[str, Any]:
+    """The plan as data: what `--dry-run --json` prints and the screen draws. cut: as `cached_halves` gives it."""
+    recipe, model = parts.recipe, parts.model.to(team.device)
     images = {name: len(split) for name, split in parts.data.splits.items()}
-    cacheable = recipe.train.cache_features and halves(model, example) is not None
-    costs = measure(model, example, team.autocast)
-    plans = lay_out(model, parts.groups, parts.phases, recipe, images, cacheable, costs, team.size)
+    costs = measure(model, example_inputs(parts, team), team.autocast)
+    plans = lay_out(model, parts.groups, parts.phases, recipe, images, cut is not None, costs, team.size)
     return {
         "backbone": recipe.model.backbone,
         "head": recipe.model.head.name,
