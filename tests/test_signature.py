@@ -1,8 +1,11 @@
+import sys
+from importlib.machinery import ModuleSpec
+
 import pytest
 
 from zoo.errors import PluginError
-from zoo.plugins import Plugin, find
-from zoo.signature import Option, Signature, locate, signature
+from zoo.plugins import Plugin, find, locate
+from zoo.signature import Option, Signature, signature, summary
 
 NO = "raise SystemExit('imported')\n"
 """A module that starts so shows that it was only read."""
@@ -43,6 +46,11 @@ def test_the_zoos_own_parts():
         ("backbone", NO + "def part(*, pretrained, in_chans=3, a=1, **k): ...", [("a", "", "1")], True, ""),
         ("backbone", NO + "def part(*, pretrained, epochs=3): ...", [("epochs", "", "3")], False, ""),
         ("schedule", NO + "def part(groups, epochs, /, a=1): ...", [("a", "", "1")], False, ""),
+        ("adapter", NO + "def part(backbone, rank: int = 8): ...", [("rank", "int", "8")], False, ""),
+        ("loss", NO + "def part(*, label_smoothing=0.0, gamma=2.0): ...", [("gamma", "", "2.0")], False, ""),
+        ("optimizer", NO + "def part(params, *, lr, weight_decay, beta=0.9): ...", [("beta", "", "0.9")], False, ""),
+        ("source", NO + "def part(year: int): ...", [("year", "int", "...")], False, ""),
+        ("head", NO + "def part(): 'A \\x1b[31mred head.\\n\\nMore.'", [], False, "A \\x1b[31mred head.\n\nMore."),
         # what the source does not show is imported
         (
             "schedule",
@@ -115,6 +123,75 @@ def test_what_is_not_there(install, target):
     install("zoo-x", files={"zoo_x.py": "def part(): ..."})
     with pytest.raises(PluginError, match=rf"^head 'x' of zoo-x 1\.0 cannot be imported \({target}\): "):
         of("head", target)
+
+
+META = "class Meta(type):\n    @property\n    def __signature__(cls): raise RuntimeError('no')\n"
+DEFAULT = "class Odd:\n    def __repr__(self): raise RuntimeError('no')\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (META + "class Part(metaclass=Meta): ...\npart = Part", "RuntimeError: no"),
+        (DEFAULT + "def plain(a=Odd()): ...\npart = plain", "RuntimeError: no"),
+        ("part = lambda: 0\npart.__signature__ = 3", "TypeError: unexpected object 3 in __signature__ attribute"),
+    ],
+)
+def test_options_that_cannot_be_read(install, source, reason):
+    install("zoo-x", files={"zoo_x.py": source})
+    with pytest.raises(PluginError) as caught:
+        of("head", "zoo_x:part")
+    assert str(caught.value) == f"head 'x' of zoo-x 1.0: its options cannot be read: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "fault"),
+    [
+        ("ZOO_CONTRACT = '>=2'\n" + NO, "zoo_x:part", "head 'x' of zoo-x 1.0 was written for version >=2 of "),
+        (NO, "zoo_x:", "head 'x' of zoo-x 1.0: its entry point is 'zoo_x:'"),
+        ("def part(:", "zoo_x:part", "head 'x' of zoo-x 1.0 has a syntax error: "),
+        (NO, "zoo_gone:part", "head 'x' of zoo-x 1.0 cannot be imported (zoo_gone:part): "),
+    ],
+)
+def test_what_is_wrong_is_seen_without_an_import(install, source, target, fault):
+    install("zoo-x", files={"zoo_x.py": source})
+    for read in (signature, summary):
+        with pytest.raises(PluginError) as caught:
+            read(Plugin("head", "x", "zoo-x", "1.0", target))
+        assert str(caught.value).startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (NO + "def part():\n    'A head.\\n\\nMore.'", "A head."),
+        (NO + "def part(): ...", ""),
+        (NO + "part = make()", ""),
+        (NO + "part = " + "-" * 9999 + "1", ""),  # deeper than Python parses
+        (b"\xff\xfe", None),
+    ],
+)
+def test_a_summary_is_never_worth_an_import(install, source, text):
+    install("zoo-x", files={"zoo_x.py": source})
+    plugin = Plugin("head", "x", "zoo-x", "1.0", "zoo_x:part")
+    if text is None:
+        with pytest.raises(PluginError, match="has a syntax error"):
+            summary(plugin)
+    else:
+        assert summary(plugin) == text
+
+
+def test_modules_of_other_finders_are_located(monkeypatch, tmp_path):
+    class Editable:
+        """As an editable install puts it there: it knows where one module is."""
+
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            return ModuleSpec(name, None, origin=str(tmp_path / "x.py")) if name == "zoo_far" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, object(), Editable])
+    assert locate("zoo_far").origin == str(tmp_path / "x.py")
+    assert locate("zoo_farther") is locate("zoo_far.deep") is None
 
 
 def test_modules_are_located_without_importing_their_parents(install):

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from zoo.plugins import find, find_backbone
+from zoo.plugins import PLUGIN, Kind, resolve
 from zoo.recipe import Recipe
 
 PACKAGES = (
@@ -53,16 +53,30 @@ def device_facts() -> dict[str, Any]:
     return facts
 
 
+def parts_named(recipe: Recipe) -> list[tuple[Kind, str]]:
+    """Kind and name of each part that the recipe names."""
+    model, source = recipe.model, recipe.data.source
+    return [
+        ("head", model.head.name),
+        ("schedule", recipe.schedule.name),
+        ("loss", recipe.train.loss.name),
+        ("optimizer", recipe.optim.name),
+        *(("backbone", name) for name in (model.backbone, *model.beside)),
+        *([("adapter", model.adapter.name)] if model.adapter else []),
+        *([("source", source.removeprefix(PLUGIN))] if source.startswith(PLUGIN) else []),
+    ]
+
+
 def plugins_used(recipe: Recipe) -> list[dict[str, str]]:
-    """Distribution and version of each part that the recipe names."""
-    parts = [find("head", recipe.model.head.name), find("schedule", recipe.schedule.name)]
-    backbone = find_backbone(recipe.model.backbone)
-    used = [{"kind": p.kind, "name": p.name, "owner": p.owner, "version": p.version} for p in [*parts, backbone] if p]
-    return (
-        used
-        if backbone
-        else [*used, {"kind": "backbone", "name": recipe.model.backbone, "owner": "timm", "version": version("timm")}]
-    )
+    """Kind, name, owner, version and contract range of each part that the recipe names, timm's own included."""
+    return [_used(kind, name) for kind, name in parts_named(recipe)]
+
+
+def _used(kind: Kind, name: str) -> dict[str, str]:
+    part = resolve(kind, name)
+    if part is None:
+        return {"kind": kind, "name": name, "owner": "timm", "version": version("timm"), "contract": ""}
+    return {"kind": kind, "name": part.name, "owner": part.owner, "version": part.version, "contract": part.contract}
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -59,6 +59,8 @@ def _variables(rank: int, processes: int, port: int, alive: int) -> dict[str, st
         "ZOO_PROCESSES": str(processes),
         "ZOO_LAUNCHER_FD": str(alive),
         "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0"),
+        # `python -m` would let files of the current folder stand in for installed plugins, which `zoo` itself does not.
+        "PYTHONSAFEPATH": "" if {"", os.getcwd()} & set(sys.path) else "1",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes))),
     }
 

@@ -10,16 +10,29 @@ from pydantic import BaseModel, ValidationError
 from zoo import yaml12
 from zoo.catalog import find_recipe
 from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean, nearest
-from zoo.plugins import Kind, find, find_backbone
-from zoo.recipe import Model, Named, Recipe, Section
+from zoo.plugins import PLUGIN, Kind, find, find_backbone, resolve
+from zoo.recipe import Model, Named, Optim, Part, Recipe, Section, Train
 from zoo.signature import signature
 
 COMMAND_LINE = "command line"
-PARTS: dict[tuple[str, ...], Kind] = {("model", "head"): "head", ("schedule",): "schedule"}
+PARTS: dict[tuple[str, ...], Kind] = {
+    ("model", "head"): "head",
+    ("model", "adapter"): "adapter",
+    ("schedule",): "schedule",
+    ("train", "loss"): "loss",
+}
+"""Keys that hold a part's name together with its options."""
 UNNAMED = {
     ("model", "head"): Model.model_fields["head"].default.name,
     ("schedule",): Recipe.model_fields["schedule"].default.name,
+    ("train", "loss"): Train.model_fields["loss"].default.name,
 }
+BESIDE_OPTIONS: dict[tuple[str, str], Kind] = {
+    ("model", "backbone"): "backbone",
+    ("optim", "name"): "optimizer",
+    ("data", "source"): "source",
+}
+"""Keys that hold a part's name only; its options are the key `options` beside it."""
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
@@ -49,7 +62,9 @@ def parse_recipe(text: str, label: str, overrides: Iterable[str] = ()) -> Recipe
         raise RecipeError([f"{label}: a recipe is a mapping with the keys model and data, found {found}"])
     where = {path: f"{label}:{line}" for path, line in lines.items()}
     # The whole before its parts, and a part's name before its options, whatever order they were typed in.
-    for path, value in sorted(_overrides(overrides), key=lambda item: len(item[0]) - (item[0][-1] == "name")):
+    for path, value in sorted(
+        _overrides(overrides), key=lambda item: (len(item[0]), item[0][-1] not in ("name", "source"))
+    ):
         _put(tree, path, value)
         where = {p: line for p, line in where.items() if p[: len(path)] != path}
         for length in range(1, len(path) + 1):
@@ -86,6 +101,8 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
         tree[key] = tree = dict(inner) if isinstance(inner, Mapping) else {}
     if path[-1] == "name" and path[:-1] in PARTS and tree.get("name") != value:
         tree.clear()
+    if path == ("data", "source") and tree.get("source") != value:
+        tree.pop("options", None)
     tree[path[-1]] = value
 
 
@@ -95,7 +112,7 @@ def _recipe(tree: dict[str, Any], where: Mapping[tuple, str], label: str) -> Rec
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
         faults = [(path, _sentence(*same)) for path, same in groupby(error.errors(), lambda e: _user_path(e["loc"]))]
-    faults += [*_part_faults(tree), *_backbone_faults(tree)]
+    faults += [*_part_faults(tree), *_faults_beside_options(tree), *_transfer_faults(tree)]
     if faults or recipe is None:
         raise RecipeError(f"{_place(path, where, label)}: {'.'.join(path)}: {text}" for path, text in faults)
     return recipe
@@ -116,6 +133,7 @@ def _user_path(loc: tuple) -> tuple[str, ...]:
     for part in loc:
         if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
             model = model.model_fields[part].annotation
+            model = Named if model == Part | None else model
         elif path and model is not Named and not (isinstance(model, type) and issubclass(model, BaseModel)):
             break
         path.append(str(part))
@@ -148,11 +166,12 @@ def _keys_beside(loc: tuple) -> list[str]:
 
 
 def _part_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
-    """Names and options of head and schedule that nothing carries."""
+    """Names and options of parts that nothing carries; a part that is not named is checked too, for clashes."""
     for path, kind in PARTS.items():
         spec: Any = tree
-        for key in path:
-            spec = spec.get(key) if isinstance(spec, Mapping) else None
+        for key in path[:-1]:
+            spec = spec.get(key, {}) if isinstance(spec, Mapping) else None
+        spec = spec.get(path[-1], UNNAMED.get(path)) if isinstance(spec, Mapping) else None
         spec = {"name": spec} if isinstance(spec, str) else spec
         if not isinstance(spec, Mapping) or not isinstance(name := spec.get("name"), str):
             continue
@@ -165,18 +184,50 @@ def _part_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str
             yield from (((*path, option), text) for option, text in faults)
 
 
-def _backbone_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
+def _faults_beside_options(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
+    """The same of parts whose options stand beside their names; those of timm are checked when they are built."""
+    for (section, key), kind in BESIDE_OPTIONS.items():
+        default = Optim.model_fields["name"].default if kind == "optimizer" else None
+        spec = tree.get(section, {})
+        if not isinstance(spec, Mapping) or not isinstance(name := spec.get(key, default), str):
+            continue
+        options = spec.get("options") or {}
+        if kind == "source" and not name.startswith(PLUGIN):
+            if options:
+                fault = f"only a plugin's source has options (data.source: {PLUGIN}NAME), not '{name}'"
+                yield (section, "options"), fault
+            continue
+        try:
+            plugin = resolve(kind, name.removeprefix(PLUGIN) if kind == "source" else name)
+            checked = plugin is not None and isinstance(options, Mapping)
+            faults = signature(plugin).faults(f"{kind} '{name}'", options) if checked else []
+        except ZooError as error:
+            yield (section, key), str(error)
+        else:
+            yield from (((section, "options", option), text) for option, text in faults)
+
+
+def _transfer_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
+    """Ways of transfer that do not go together, and backbones put beside that nothing carries."""
     model = tree.get("model")
-    if not isinstance(model, Mapping) or not isinstance(name := model.get("backbone"), str):
+    if not isinstance(model, Mapping):
         return
-    try:
-        plugin = find_backbone(name)
-        options = model.get("options") or {}
-        faults = signature(plugin).faults(f"backbone '{name}'", options) if plugin and isinstance(options, dict) else []
-    except ZooError as error:
-        yield ("model", "backbone"), str(error)
-    else:
-        yield from ((("model", "options", option), text) for option, text in faults)
+    top, beside = model.get("top", "replace"), model.get("beside") or []
+    if top == "keep" and model.get("head", "linear") not in ("linear", {"name": "linear"}):
+        yield ("model", "head"), "model.top=keep keeps the backbone's own classifier; leave model.head out"
+    for key in ("cut", "beside"):
+        if model.get(key) and top != "replace":
+            yield ("model", key), f"goes with model.top=replace only, found '{top}': no classifier is left to {top}"
+    if model.get("cut") and beside:
+        yield ("model", "cut"), "cannot be combined with model.beside"
+    if model.get("adapter") and beside:
+        yield ("model", "adapter"), "adapts one backbone and cannot be combined with model.beside"
+    for name in beside if isinstance(beside, list) else []:
+        try:
+            if isinstance(name, str) and find_backbone(name) is None and name.startswith(("local-dir:", "hf-hub:")):
+                yield ("model", "beside"), f"takes timm names and plugin backbones, found '{name}'"
+        except ZooError as error:
+            yield ("model", "beside"), str(error)
 
 
 def dump_recipe(recipe: Recipe) -> str:

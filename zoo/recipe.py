@@ -56,6 +56,16 @@ class Model(Section):
     """Options of the backbone itself, checked against it (`{drop_path_rate: 0.1}`)."""
     head: Part = Named(name="linear")
     """The head and its options; `zoo list heads` names them, `zoo show HEAD` explains one."""
+    top: Literal["replace", "stack", "keep"] = "replace"
+    """`replace` the pretrained classifier by the head; `stack` the head on its outputs; `keep` it and take no head."""
+    insert: Positive | None = None
+    """Width of a residual bottleneck put in before the head or, with `top: keep`, before the kept classifier."""
+    cut: str | None = None
+    """Use the backbone up to this stage only (`layer3`, `denseblock3`, `blocks.5`); a name it has not lists those it has."""
+    beside: list[str] = []
+    """Further backbones whose pooled features are put beside the first's; together with `linear-probe` they are cached."""
+    adapter: Part | None = None
+    """New parameters inside a backbone that stays as it came, merged into it at the end (`{name: lora, rank: 8}`)."""
     in_chans: Literal[1, 3] = 3
     """Input channels. Grey images are repeated to 3; with 1 colours become grey and stem weights are summed."""
 
@@ -96,7 +106,9 @@ class Data(Section):
     """Which images, and how they reach the model."""
 
     source: str
-    """Hub id, folder of parquet files, folder of images, `save_to_disk` folder, or `sample:NAME`."""
+    """Hub id, folder of parquet files, folder of images, `save_to_disk` folder, `sample:NAME`, or `plugin:NAME`."""
+    options: dict[str, Any] = {}
+    """Options of a plugin's source, checked against it; `zoo list sources`."""
     config: str | None = None
     """Configuration of a Hub data set that has several."""
     revision: str | None = None
@@ -133,7 +145,7 @@ class Optim(Section):
     """How weights move."""
 
     name: str = "adamw"
-    """Any optimiser of timm (`sgd`, `adamw`, `lamb`, ...)."""
+    """Any optimiser of timm (`sgd`, `adamw`, `lamb`, ...) or a plugin's; `zoo list optimizers`."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
     """Peak learning rate of the head; other groups have it times their factors."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
@@ -172,6 +184,8 @@ class Train(Section):
     """Batches per optimiser step; a short last window is weighted by its images."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread over all classes."""
+    loss: Part = Named(name="cross-entropy")
+    """What training makes small, and its options (`{name: focal, gamma: 2.0}`); `zoo list losses`."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
     early_stop: EarlyStop = EarlyStop()

@@ -4,17 +4,20 @@ import ast
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import PluginError, nearest
-from zoo.plugins import Plugin
+from zoo.plugins import Plugin, locate, said, shown
 
 GIVEN = {
     "backbone": ("pretrained", "in_chans"),
     "head": ("features", "num_classes", "model"),
     "schedule": ("groups", "epochs"),
+    "adapter": ("backbone",),
+    "loss": ("label_smoothing",),
+    "optimizer": ("params", "lr", "weight_decay"),
+    "source": (),
 }
 """Parameters that the zoo itself fills in; the rest are options."""
 
@@ -66,36 +69,45 @@ def _fits(value: Any, type_text: str) -> bool:
 
 def signature(plugin: Plugin) -> Signature:
     """The options of `plugin`: read from its source, or by importing it where the source does not show them."""
+    options, open_, doc = _read(plugin) or _from_import(plugin)
+    given = GIVEN[plugin.kind]
+    return Signature(tuple(o for o in options if o.name not in given), open_, _plain(doc))
+
+
+def summary(plugin: Plugin) -> str:
+    """First line of its documentation, "" where the source does not show one; never imports. Raises PluginError."""
+    found = _read(plugin)
+    return _plain(found[2]).partition("\n")[0] if found else ""
+
+
+def _plain(doc: str) -> str:
+    return "\n".join(shown(line) for line in doc.expandtabs().splitlines())
+
+
+def _read(plugin: Plugin) -> tuple[list[Option], bool, str] | None:
+    """What the source shows. Raises PluginError where that is enough to know that the part cannot be used."""
+    if fault := plugin.malformed or plugin.outside_contract:
+        raise PluginError(fault)
     module, _, attribute = plugin.target.partition(":")
     try:
-        found = _from_source(module, attribute)
+        return _from_source(module, attribute)
     except SyntaxError as error:
-        raise PluginError(
-            f"{plugin.kind} '{plugin.name}' of {plugin.owner} {plugin.version} has a syntax error: "
-            f"{error.filename or module}:{error.lineno or 1}: {error.msg}"
-        ) from None
-    given = GIVEN[plugin.kind]
-    options, open_, doc = found or _from_import(plugin.load())
-    return Signature(tuple(o for o in options if o.name not in given), open_, doc)
-
-
-def locate(module: str) -> ModuleSpec | None:
-    """Where a module would be imported from, found without importing its parents."""
-    spec, path = None, None
-    for name in module.split("."):
-        # The last word alone: by its full name, a folder without `__init__.py` asks sys.modules for its parent.
-        spec = PathFinder.find_spec(name, path)
-        if spec is None:
-            return None
-        path = spec.submodule_search_locations or []  # None would search sys.path again
-    return spec
+        place = f"{error.filename or module}:{error.lineno or 1}"
+        raise PluginError(shown(f"{plugin} has a syntax error: {place}: {error.msg}")) from None
+    except ModuleNotFoundError as error:
+        raise plugin.unusable(said(error)) from None
 
 
 def _from_source(module: str, attribute: str) -> tuple[list[Option], bool, str] | None:
     spec = locate(module)
-    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
+    if not spec.origin or not spec.origin.endswith(".py"):
         return None
-    tree = ast.parse(Path(spec.origin).read_bytes(), filename=spec.origin)
+    try:
+        tree = ast.parse(Path(spec.origin).read_bytes(), filename=spec.origin)
+    except (OSError, ValueError, RecursionError, MemoryError):  # the import will say what is wrong
+        return None
     node = next((n for n in tree.body if getattr(n, "name", None) == attribute), None)
     if isinstance(node, ast.ClassDef):
         init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
@@ -117,18 +129,22 @@ def _options(function: ast.FunctionDef) -> tuple[list[Option], bool]:
     return options, args.kwarg is not None
 
 
-def _from_import(part: Any) -> tuple[list[Option], bool, str]:
+def _from_import(plugin: Plugin) -> tuple[list[Option], bool, str]:
+    part, doc = plugin.load(), ""
     try:
+        doc = inspect.getdoc(part) or ""
         parameters = inspect.signature(part).parameters.values()
+        options = [
+            Option(
+                p.name,
+                "" if p.annotation is p.empty else inspect.formatannotation(p.annotation).strip("'"),
+                "..." if p.default is p.empty else shown(repr(p.default)),
+            )
+            for p in parameters
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
     except ValueError:  # written in C, without a signature
-        return [], True, inspect.getdoc(part) or ""
-    options = [
-        Option(
-            p.name,
-            "" if p.annotation is p.empty else inspect.formatannotation(p.annotation).strip("'"),
-            "..." if p.default is p.empty else repr(p.default),
-        )
-        for p in parameters
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
-    return options, any(p.kind is p.VAR_KEYWORD for p in parameters), inspect.getdoc(part) or ""
+        return [], True, doc
+    except Exception as error:
+        raise PluginError(f"{plugin}: its options cannot be read: {said(error)}") from error
+    return options, any(p.kind is p.VAR_KEYWORD for p in parameters), doc

@@ -1,5 +1,6 @@
 """The names timm registers, read from its installed source: no import of timm, hence none of torch."""
 
+import ast
 import json
 import os
 import re
@@ -31,6 +32,31 @@ def timm_models() -> tuple[str, ...]:
     names = _scan(Path(str(timm.locate_file("timm/models"))))
     _store(stored, names)
     return names
+
+
+@cache
+def timm_optimizers() -> dict[str, str]:
+    """Every optimiser the installed timm registers, by name, and what timm says of it."""
+    try:
+        source = Path(str(distribution("timm").locate_file("timm/optim/_optim_factory.py"))).read_bytes()
+    except (PackageNotFoundError, OSError):
+        return {}
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    found = {
+        _text(call, 0, "name"): _text(call, 2, "description")
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "OptimInfo"
+    }
+    for call in calls:
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "register_alias":
+            found[_text(call, 0, "alias")] = found.get(_text(call, 1, "target"), "")
+    return {name: about for name, about in sorted(found.items()) if name}
+
+
+def _text(call: ast.Call, position: int, word: str) -> str:
+    """An argument that is written as plain text, else ''."""
+    given = [*call.args[position : position + 1], *(k.value for k in call.keywords if k.arg == word)]
+    return next((v.value for v in given if isinstance(v, ast.Constant) and isinstance(v.value, str)), "")
 
 
 def _scan(folder: Path) -> tuple[str, ...]:

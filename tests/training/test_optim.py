@@ -181,8 +181,10 @@ def test_only_the_phases_parameters_are_the_optimisers():
 @pytest.mark.parametrize(
     ("optim", "error", "message"),
     [
-        ({"name": "adamv"}, UnknownName, "unknown optimiser in optim.name 'adamv'. Did you mean 'adam'?"),
-        ({"name": "lookahead_lam"}, UnknownName, "unknown optimiser in optim.name 'lam'. Did you mean 'lamb'?"),
+        ({"name": "adamv"}, UnknownName, "unknown optimizer 'adamv'. Did you mean 'adam'? "
+            "See them all: zoo list optimizers"),
+        ({"name": "lookahead_lam"}, UnknownName, "unknown optimizer 'timm:lam'. Did you mean 'lamb'? "
+            "See them all: zoo list optimizers"),
         ({"options": {"legs": 4}}, UsageError, "optim: optimiser 'adamw' refuses its options: "
             "AdamW.__init__() got an unexpected keyword argument 'legs'"),
         ({"options": {"betas": [2, 0.9]}}, UsageError,

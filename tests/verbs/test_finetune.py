@@ -81,6 +81,8 @@ def test_the_environment_says_what_it_ran_on(finished: Path) -> None:
     assert {p["kind"]: p["owner"] for p in facts["plugins"]} == {
         "head": "timm-zoo",
         "schedule": "timm-zoo",
+        "loss": "timm-zoo",
+        "optimizer": "timm",
         "backbone": "timm",
     }
     assert facts["data"]["splits"]["train"] == {"images": 72, "from": "train, limited to 72"}

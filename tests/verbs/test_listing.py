@@ -6,12 +6,15 @@ from importlib.metadata import version
 import pytest
 
 import zoo
+from zoo.verbs import listing
 
 KINDS = {
     "backbones": (zoo.list_backbones, {"name", "owner", "version"}),
     "heads": (zoo.list_heads, {"name", "owner", "version", "summary"}),
     "schedules": (zoo.list_schedules, {"name", "owner", "version", "summary"}),
     "recipes": (zoo.list_recipes, {"name", "owner", "summary", "file"}),
+    "losses": (listing.list_losses, {"name", "owner", "version", "summary"}),
+    "optimizers": (listing.list_optimizers, {"name", "owner", "version", "summary"}),
 }
 
 
@@ -27,11 +30,11 @@ def test_every_row_says_everything(kind: str) -> None:
 @pytest.mark.parametrize(
     ("function", "pattern", "names"),
     [
-        (zoo.list_heads, "*", ["linear", "mlp"]),
-        (zoo.list_heads, "LIN", ["linear"]),
-        (zoo.list_schedules, "*o*", ["linear-probe", "none", "two-stage"]),
-        (zoo.list_schedules, "none", ["none"]),
-        (zoo.list_recipes, "cifar10-[rv]*", ["cifar10-resnet", "cifar10-vit"]),
+        (zoo.list_heads, "MLP", ["mlp"]),
+        (zoo.list_schedules, "n?ne", ["none"]),
+        (listing.list_losses, "*", ["bce", "cross-entropy", "focal", "poly1"]),
+        (listing.list_optimizers, "nest", ["nesterov", "nesterovw"]),
+        (zoo.list_recipes, "cifar10-[rv]?[st]*", ["cifar10-resnet", "cifar10-vit"]),
         (zoo.list_backbones, "densenet*1", ["densenet121", "densenet161", "densenet201"]),
         (zoo.list_backbones, "resnet1?", ["resnet18"]),
     ],
@@ -46,6 +49,23 @@ def test_owners_and_plugins_first(install: Callable) -> None:
         {"name": "resnet18", "owner": "zoo-a", "version": "2.1"},
         {"name": "resnet18", "owner": "timm", "version": version("timm")},
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [("adapters", listing.list_adapters), ("losses", listing.list_losses), ("sources", listing.list_sources),
+     ("optimizers", listing.list_optimizers)],
+)  # fmt: skip
+def test_plugins_of_the_smaller_kinds(install: Callable, kind: str, function: Callable) -> None:
+    install("zoo-a", files={"zoo_a.py": "def part():\n    'Does it.'\n"}, **{kind: {"zoo-part": "zoo_a:part"}})
+    assert function("zoo-part") == [{"name": "zoo-part", "owner": "zoo-a", "version": "1.0", "summary": "Does it."}]
+
+
+def test_timms_optimisers_are_listed_after_plugins(install: Callable) -> None:
+    install("zoo-a", optimizers={"zoo-sgd": "zoo_a:sgd"}, files={"zoo_a.py": "def sgd(params): ..."})
+    assert [(row["name"], row["owner"]) for row in listing.list_optimizers("*sgd")][:2] == [
+        ("zoo-sgd", "zoo-a"), ("bnbsgd", "timm"),
+    ]  # fmt: skip
 
 
 def test_a_part_without_documentation_has_no_summary(install: Callable) -> None:

@@ -13,13 +13,17 @@ from zoo.errors import RecipeError
 def command(recipe: str, overrides: tuple[str, ...], json_: bool) -> int:
     """Find every fault of a recipe at once: unknown keys, names and options, wrong types, with file and line.
 
+    The plugins that it names are imported, each in a process of its own.
+
     \b
     zoo check mine.yaml
     """
     from zoo.loading import load_recipe
+    from zoo.verbs.inspection import recipe_faults
 
     try:
-        load_recipe(recipe, overrides)
+        if broken := recipe_faults(load_recipe(recipe, overrides)):
+            raise RecipeError(f"{recipe}: {fault}" for fault in broken)
     except RecipeError as error:
         if not json_:
             raise

@@ -10,6 +10,10 @@ COLUMNS = {
     "heads": ("name", "owner", "summary"),
     "schedules": ("name", "owner", "summary"),
     "recipes": ("name", "owner", "summary"),
+    "adapters": ("name", "owner", "summary"),
+    "losses": ("name", "owner", "summary"),
+    "optimizers": ("name", "owner", "summary"),
+    "sources": ("name", "owner", "summary"),
 }
 
 
@@ -22,7 +26,9 @@ def _kinds(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.argument("pattern", default="*", metavar="[PATTERN]")
 @as_json
 def command(kind: str, pattern: str, json_: bool) -> int:
-    """List backbones, heads, schedules or recipes (unless said: recipes) whose name matches a pattern.
+    """List recipes (unless said), or another kind of part, by name or pattern.
+
+    Kinds: backbones, heads, schedules, recipes, adapters, losses, optimizers, sources.
 
     \b
     zoo list recipes
@@ -37,6 +43,8 @@ def command(kind: str, pattern: str, json_: bool) -> int:
         print_json(rows)
     elif rows:
         print_table(rows, COLUMNS[kind])
+    elif pattern == "*":
+        click.echo(f"no {kind} are installed", err=True)
     else:
         click.echo(f"no {kind} match '{pattern}'. See them all: zoo list {kind}", err=True)
     return int(not rows)

@@ -12,8 +12,9 @@ import pyarrow.parquet
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from zoo.errors import DataError, UnknownName
+from zoo.errors import DataError, PluginError, UnknownName, UsageError, ZooError
 from zoo.hub import first_line, hub, refusal
+from zoo.plugins import PLUGIN, find, said
 from zoo.recipe import Data
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -37,6 +38,8 @@ def open_source(data: Data) -> dict[str, Dataset]:
     source = data.source
     if source.startswith("sample:"):
         return _parquet(_sample(source.removeprefix("sample:")))
+    if source.startswith(PLUGIN):
+        return _from_plugin(source.removeprefix(PLUGIN), data.options)
     path = Path(os.path.expanduser(source))
     if source and os.path.isdir(path):
         return _folder(path)
@@ -52,6 +55,33 @@ def _sample(name: str) -> Path:
     if not re.fullmatch(r"[\w-]+", name) or not folder.is_dir():
         raise UnknownName("sample", name, sorted(p.name for p in SAMPLES.iterdir() if p.is_dir()))
     return folder
+
+
+def _from_plugin(name: str, options: Mapping[str, Any]) -> dict[str, Dataset]:
+    plugin = find("source", name)
+    factory = plugin.load()
+    try:
+        found = factory(**options)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"data.options: source '{plugin.name}' refuses its options: {first_line(error)}") from error
+    except (ZooError, MemoryError):
+        raise
+    except Exception as error:
+        raise PluginError(f"{plugin} failed with {said(error)}") from error
+    splits = dict(found) if isinstance(found, DatasetDict) else {"train": found}
+    for split, rows in splits.items():
+        if not isinstance(rows, Dataset):
+            kind = type(rows).__name__
+            raise PluginError(f"{plugin} gives a {kind}, but the contract asks for a datasets.DatasetDict of Datasets")
+        for kind in (Image, ClassLabel):
+            if not any(isinstance(feature, kind) for feature in rows.features.values()):
+                raise PluginError(
+                    f"{plugin}: its split '{split}' has no {kind.__name__} column, which the contract asks for "
+                    f"(columns: {', '.join(rows.column_names)})"
+                )
+    if not splits:
+        raise PluginError(f"{plugin} gives no splits, but the contract asks for train at least")
+    return splits
 
 
 def _from_hub(data: Data) -> dict[str, Dataset]:

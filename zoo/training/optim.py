@@ -1,18 +1,21 @@
-"""The optimiser of a phase and its learning rate, a pure function of the step."""
+"""The optimiser of a phase: its parameter groups with their learning rates, and its state without pickle."""
 
-import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers
+from timm.optim import create_optimizer_v2
 from torch import nn
 
 from zoo.contracts import Phase
-from zoo.errors import UnknownName, UsageError
+from zoo.errors import PluginError, UsageError, ZooError
 from zoo.models.classifier import Classifier
 from zoo.models.groups import Groups
+from zoo.plugins import Plugin, find_optimizer, said
 from zoo.recipe import Optim
+from zoo.schedules.rate import lr_factor as lr_factor
+from zoo.training.freezing import is_matrix, trained
 
 DEPTH = 12
 """Groups of depth to which layer decay is normalised, a ViT-B's number of blocks."""
@@ -20,35 +23,52 @@ DEPTH = 12
 
 def build_optimizer(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> torch.optim.Optimizer:
     """An optimiser over the phase's trainable parameters; every group carries `name` and `lr_scale`."""
-    base = optim.name.removeprefix("lookahead_")
-    if base not in list_optimizers():
-        raise UnknownName("optimiser in optim.name", base, list_optimizers())
+    plugin = find_optimizer(optim.name)
+    factory = plugin.load() if plugin else partial(create_optimizer_v2, opt=optim.name.removeprefix("timm:"))
+    params = list(parameter_groups(model, groups, phase, optim))
+    given = _members(params)
     try:
-        optimizer = create_optimizer_v2(
-            list(parameter_groups(model, groups, phase, optim)),
-            opt=optim.name,
-            lr=optim.lr,
-            weight_decay=0.0,
-            **optim.options,
-        )
+        optimizer = factory(params, lr=optim.lr, weight_decay=optim.weight_decay if plugin else 0.0, **optim.options)
     except (TypeError, ValueError, ImportError, AssertionError) as error:
         raise UsageError(f"optim: optimiser '{optim.name}' refuses its options: {error}") from error
+    except Exception as error:
+        if plugin is None or isinstance(error, ZooError | MemoryError | torch.OutOfMemoryError):
+            raise
+        raise PluginError(f"{plugin} failed with {said(error)}") from error
+    if plugin:
+        _check(optimizer, plugin, given)
     if getattr(optimizer, "is_second_order", False):
         raise UsageError(f"optim.name: '{optim.name}' needs second derivatives, which are not computed. Try adamw")
     return optimizer
 
 
-def parameter_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> Iterable[dict]:
-    """torch parameter groups: each stage twice, with weight decay and (norms, biases, exempted names) without.
+def _members(groups: Iterable[dict]) -> list[list[int]]:
+    return [[id(parameter) for parameter in group["params"]] for group in groups]
 
-    Weights of norms and scales are vectors, sometimes written (C, 1, 1).
+
+def _check(optimizer: Any, plugin: Plugin, given: list[list[int]]) -> None:
+    """Raises PluginError unless it is an optimiser of the parameter groups that it was given."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise PluginError(
+            f"{plugin} returned a {type(optimizer).__name__}, but the contract asks for a torch.optim.Optimizer"
+        )
+    if _members(optimizer.param_groups) != given or any("lr_scale" not in group for group in optimizer.param_groups):
+        raise PluginError(
+            f"{plugin} changed its parameter groups, but the contract asks to keep them: each has its own learning rate"
+        )
+
+
+def parameter_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> Iterable[dict]:
+    """torch parameter groups of what the phase trains: each stage twice, with weight decay and without.
+
+    Vectors (norms, biases) and the names that the backbone exempts have none.
     """
     named = dict(model.named_parameters())
     exempt = _exempt(model)
     factors = layer_factors(tuple(groups), optim.layer_decay)
-    for group in phase.trainable:
+    for group, names in trained(model, groups, phase).items():
         for decay in (True, False):
-            members = [named[n] for n in groups[group] if (_is_matrix(named[n]) and n not in exempt) == decay]
+            members = [named[n] for n in names if (is_matrix(named[n]) and n not in exempt) == decay]
             if members:
                 scale = factors[group] * phase.lr_scale.get(group, 1.0)
                 yield {
@@ -58,10 +78,6 @@ def parameter_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Opti
                     "lr_scale": scale,
                     "weight_decay": optim.weight_decay if decay else 0.0,
                 }
-
-
-def _is_matrix(parameter: nn.Parameter) -> bool:
-    return sum(side > 1 for side in parameter.shape) > 1
 
 
 def _exempt(model: nn.Module) -> set[str]:
@@ -75,20 +91,6 @@ def layer_factors(groups: tuple[str, ...], layer_decay: float) -> dict[str, floa
     """Learning-rate factor per group, `layer_decay ** depth`, where the head has depth 0 and the stem at most 12."""
     last = len(groups) - 1
     return {g: layer_decay ** ((last - i) * min(1.0, DEPTH / max(last, 1))) for i, g in enumerate(groups)}
-
-
-def lr_factor(step: int, total: int, warmup: int, shape: str) -> float:
-    """Factor of the peak rate at `step` (from 0) of `total`: linear warm-up, then cosine or linear to 0, or constant."""
-    warmup = min(warmup, total // 2)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    progress = (step - warmup) / max(1, total - warmup)
-    match shape:
-        case "cosine":
-            return 0.5 * (1 + math.cos(math.pi * progress))
-        case "linear":
-            return 1 - progress
-    return 1.0
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

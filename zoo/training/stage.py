@@ -13,6 +13,7 @@ from zoo.data.loader import Batch, FeatureLoader, ImageLoader, Loader
 from zoo.data.random import stream
 from zoo.models.classifier import evaluating
 from zoo.training.freezing import freeze, train_mode
+from zoo.training.loss import build_loss
 from zoo.training.material import Material
 from zoo.training.optim import build_optimizer, lr_factor, set_lr
 
@@ -30,6 +31,7 @@ class Stage:
         optimizer = build_optimizer(material.model, material.groups, phase, recipe.optim)
         module = torch.compile(self.module) if recipe.train.compile else self.module
         self.wrapped, self.optimizer = team.accelerator.prepare(module, optimizer)
+        self.loss = build_loss(recipe.train, material.classes, team.device)
         self.ema = ModelEmaV3(self.module, decay=recipe.train.ema, use_warmup=True) if recipe.train.ema else None
 
     def _inputs(self) -> tuple[nn.Module, Loader, Loader]:
@@ -63,14 +65,12 @@ class Stage:
         last: whether the window ends here, so that processes exchange gradients.
         Returns the summed loss of this process's images.
         """
-        recipe, team = self.material.recipe, self.material.team
+        team = self.material.team
         inputs, targets = self._targets(batch, epoch, number)
         with nullcontext() if last else team.accelerator.no_sync(self.wrapped):
             with team.autocast():
                 logits = self.wrapped(inputs)
-            smoothing = recipe.train.label_smoothing
-            losses = F.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=smoothing)
-            loss = (losses * batch.weights).sum()
+            loss = (self.loss(logits.float(), targets) * batch.weights).sum()
             team.accelerator.backward(loss * (team.size / images))
         return loss.detach()
 
@@ -86,7 +86,8 @@ class Stage:
         optim = self.material.recipe.optim
         if optim.clip_norm is not None:
             self.material.team.accelerator.clip_grad_norm_(self.module.parameters(), optim.clip_norm)
-        set_lr(self.optimizer, optim.lr * lr_factor(step, self.steps, self.warmup, optim.lr_schedule))
+        shape = self.phase.lr_schedule or optim.lr_schedule
+        set_lr(self.optimizer, optim.lr * lr_factor(step, self.steps, self.warmup, shape))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema:

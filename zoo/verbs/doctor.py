@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from zoo.environment import device_facts, versions
-from zoo.errors import PluginError
 from zoo.hub import reachable
-from zoo.plugins import KINDS, installed
+from zoo.plugins import installed
 from zoo.timm_index import cache_folder, timm_models
 from zoo.training.team import resolve_precision
+from zoo.verbs.inspection import faults
 
 Finding = dict[str, Any]
 
@@ -84,13 +84,8 @@ def _timm() -> Finding:
 
 
 def _plugins() -> Finding:
-    broken = []
-    parts = [p for kind in KINDS if kind != "recipe" for p in installed(kind)]
-    for plugin in parts:
-        try:
-            plugin.load()
-        except PluginError as error:
-            broken.append(str(error))
+    parts = [p for p in installed() if p.kind != "recipe"]
+    broken = [text for text in faults(parts).values() if text]
     return _finding(
         "plugins", f"{len(parts)} parts of {len({p.owner for p in parts})} distributions", "; ".join(broken)
     )

@@ -1,4 +1,4 @@
-"""What is there: backbones, heads, schedules and recipes, without importing torch."""
+"""What is there, by kind: names, owners and documentation, without importing any of it."""
 
 from fnmatch import fnmatch
 from importlib.metadata import version
@@ -6,8 +6,8 @@ from importlib.metadata import version
 from zoo.catalog import recipes
 from zoo.errors import PluginError
 from zoo.plugins import Kind, installed
-from zoo.signature import signature
-from zoo.timm_index import timm_models
+from zoo.signature import summary
+from zoo.timm_index import timm_models, timm_optimizers
 
 Row = dict[str, str]
 
@@ -25,8 +25,30 @@ def list_heads(pattern: str = "*") -> list[Row]:
 
 
 def list_schedules(pattern: str = "*") -> list[Row]:
-    """Name, owner, version and first line of documentation of every freezing schedule whose name matches."""
+    """The same of every freezing schedule."""
     return _parts("schedule", pattern)
+
+
+def list_adapters(pattern: str = "*") -> list[Row]:
+    """The same of every adapter."""
+    return _parts("adapter", pattern)
+
+
+def list_losses(pattern: str = "*") -> list[Row]:
+    """The same of every loss."""
+    return _parts("loss", pattern)
+
+
+def list_sources(pattern: str = "*") -> list[Row]:
+    """The same of every data source that is a plugin (`data.source: plugin:NAME`)."""
+    return _parts("source", pattern)
+
+
+def list_optimizers(pattern: str = "*") -> list[Row]:
+    """The same of every optimiser, plugins first, then timm's."""
+    timm = version("timm") if timm_optimizers() else ""
+    theirs = [{"name": n, "owner": "timm", "version": timm, "summary": s} for n, s in timm_optimizers().items()]
+    return _parts("optimizer", pattern) + _matching(theirs, pattern)
 
 
 def list_recipes(pattern: str = "*") -> list[Row]:
@@ -39,10 +61,10 @@ def _parts(kind: Kind, pattern: str) -> list[Row]:
     rows = []
     for plugin in installed(kind):
         try:
-            summary = signature(plugin).doc.partition("\n")[0]
+            about = summary(plugin)
         except PluginError as error:
-            summary = f"broken: {error}"
-        rows.append({"name": plugin.name, "owner": plugin.owner, "version": plugin.version, "summary": summary})
+            about = f"broken: {error}"
+        rows.append({"name": plugin.name, "owner": plugin.owner, "version": plugin.version, "summary": about})
     return _matching(rows, pattern)
 
 

@@ -1,0 +1,31 @@
+"""Entry points: which parts are installed, who owns them, and one part by name.
+
+    registry   the parts of every installed distribution, and one by its name
+    part       one of them: whether it fits this zoo, and its import
+    module     where a module is and what its source says
+
+Listing reads metadata and source and imports nothing. Only the part that was asked for is imported, and whatever it does
+at import, `SystemExit` included, becomes one PluginError that names its distribution.
+"""
+
+from zoo.plugins.module import locate
+from zoo.plugins.part import OWN, Kind, Plugin, said, shown, zoo_version
+from zoo.plugins.registry import KINDS, PLUGIN, find, find_backbone, find_optimizer, installed, resolve, unreadable
+
+__all__ = [
+    "KINDS",
+    "OWN",
+    "PLUGIN",
+    "Kind",
+    "Plugin",
+    "find",
+    "find_backbone",
+    "find_optimizer",
+    "installed",
+    "locate",
+    "resolve",
+    "said",
+    "shown",
+    "unreadable",
+    "zoo_version",
+]
