@@ -24,7 +24,9 @@ def saved(
     made = classifier(backbone, size, head, **model)
     made = made.to(memory_format=torch.channels_last) if channels_last else made
     view, normalise = View(size, 0.9, channels), Normalise((0.5,) * channels, (0.25,) * channels, channels_last)
-    save_model(folder, made, recipe(backbone, size, head=head, **model), CLASSES, view, normalise, "# card\n")
+    save_model(
+        folder, made, recipe(backbone, size, head=head, **model), CLASSES, view, normalise, lambda config: "# card\n"
+    )
     return made
 
 
@@ -112,7 +114,7 @@ def test_channels_last_changes_no_weight(tmp_path):
 def test_a_plugins_backbone_is_named_with_its_owner(tmp_path):
     saved(tmp_path / "model", "lite0")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
-    assert config["zoo"]["backbone"] == "zoo-lite0:lite0"
+    assert config["zoo"]["backbone"] == "zoo-lite:lite0"
 
 
 def test_a_folder_made_from_a_folder_stands_alone(tmp_path):

@@ -3,6 +3,7 @@
 from torch import nn
 
 from zoo.models.classifier import head_dropouts
+from zoo.models.heads.options import probability
 
 
 def linear(model: nn.Module, num_classes: int, dropout: float = 0.0) -> nn.Module:
@@ -10,8 +11,7 @@ def linear(model: nn.Module, num_classes: int, dropout: float = 0.0) -> nn.Modul
 
     dropout: probability of dropping a pooled feature before the linear layer.
     """
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout={dropout} must lie in [0, 1)")
+    probability(dropout=dropout)
     model.reset_classifier(num_classes)
     if dropout:
         modules = list(head_dropouts(model))

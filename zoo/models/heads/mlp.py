@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from zoo.contracts import FeatureInfo
+from zoo.models.heads.options import at_least_one, probability
+from zoo.models.heads.reading import average
 
 
 class Mlp(nn.Module):
@@ -19,8 +21,8 @@ class Mlp(nn.Module):
         self, features: FeatureInfo, num_classes: int, hidden: int = 512, layers: int = 1, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        if min(hidden, layers) < 1 or not 0 <= dropout < 1:
-            raise ValueError(f"hidden={hidden}, layers={layers} must be at least 1 and dropout={dropout} in [0, 1)")
+        at_least_one(hidden=hidden, layers=layers)
+        probability(dropout=dropout)
         widths = [features.channels, *[hidden] * layers]
         blocks = [nn.Sequential(nn.Linear(a, b), nn.GELU(), nn.Dropout(dropout)) for a, b in pairwise(widths)]
         self.features = features
@@ -29,15 +31,3 @@ class Mlp(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.layers(average(x, self.features)))
-
-
-def average(x: torch.Tensor, features: FeatureInfo) -> torch.Tensor:
-    """Mean over positions of a feature map, prefix tokens left out: (B, D)."""
-    match features.layout:
-        case "NCHW":
-            return x.mean((2, 3))
-        case "NHWC":
-            return x.mean((1, 2))
-        case "NLC":
-            return x[:, features.prefix_tokens :].mean(1)
-    return x
