@@ -47,9 +47,18 @@ def torchrun(*command: object, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, timeout=240)
 
 
-def test_ranks_stay_bit_equal_after_an_unfreeze(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["schedule=gradual"],
+        ["schedule=bias-only"],
+        ["schedule=lp-ft", "schedule.patience=1", "train.epochs=10", "optim.lr=0.05"],
+    ],
+    ids=["gradual", "bias-only", "lp-ft"],
+)
+def test_ranks_stay_bit_equal_after_an_unfreeze(settings: list[str], tmp_path: Path) -> None:
     (tmp_path / "ranks.py").write_text(RANKS)
-    result = torchrun(tmp_path / "ranks.py", tiny(tmp_path), tmp_path / "checkpoints", "schedule=gradual")
+    result = torchrun(tmp_path / "ranks.py", tiny(tmp_path), tmp_path / "checkpoints", *settings)
     assert result.returncode == 0, result.stderr
     ranks = [(tmp_path / "checkpoints" / f"rank{rank}.txt").read_text().split() for rank in (0, 1)]
     assert ranks[0][0] == "2" and ranks[0] == ranks[1]

@@ -166,7 +166,7 @@ class EarlyStop(Section):
     """When to stop before the last epoch."""
 
     patience: Positive | None = None
-    """End the phase after this many epochs without a better `train.best_by`."""
+    """End the phase after this many epochs without a better `train.best_by`; the next goes on from the best weights."""
     target: float | None = None
     """End training once `train.best_by` on validation is this good."""
 

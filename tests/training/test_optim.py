@@ -12,13 +12,13 @@ from zoo.contracts import HEAD, Phase
 from zoo.errors import UnknownName, UsageError
 from zoo.models.groups import parameter_groups
 from zoo.recipe import Optim
+from zoo.schedules.rate import lr_factor
 from zoo.training import checkpoint
 from zoo.training.freezing import freeze
 from zoo.training.optim import (
     build_optimizer,
     layer_factors,
     load_state_arrays,
-    lr_factor,
     set_lr,
     state_arrays,
 )

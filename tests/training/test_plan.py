@@ -61,6 +61,16 @@ def test_a_schedule_that_does_not_fit(schedule, epochs, message):
             f"{Phase(3, NAMES, {HEAD: 0})}"),
         ("return (Phase(3, groups, {'head': float('nan')}),)", f" gave the group 'head' a learning-rate factor that is not "
             f"above 0: {Phase(3, NAMES, {HEAD: float('nan')})}"),
+        ("return (Phase(3, groups, {'head': '1'}),)", f" gave the group 'head' a learning-rate factor that is not above 0: "
+            f"{Phase(3, NAMES, {HEAD: '1'})}"),
+        ("return (Phase(3, groups, parameters='scale'),)", f" asks for the parameters 'scale', but there are all, norm, bias: "
+            f"{Phase(3, NAMES, parameters='scale')}"),
+        ("return (Phase(3, groups, patience=0),)",
+            f" gave the patience 0, but it counts epochs, at least 1: {Phase(3, NAMES, patience=0)}"),
+        ("return (Phase(3, groups, patience=True),)",
+            f" gave the patience True, but it counts epochs, at least 1: {Phase(3, NAMES, patience=True)}"),
+        ("return (Phase(3, groups, lr_schedule='step'),)", f" gave the lr_schedule 'step', but there are cosine, linear, "
+            f"constant: {Phase(3, NAMES, lr_schedule='step')}"),
     ],
 )  # fmt: skip
 def test_a_plugin_that_breaks_the_contract(install, body, fault):
@@ -116,6 +126,18 @@ def test_a_plan_in_lines():
     state = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     assert training_bytes(model, untimed) == state + 3 * 4 * everything
     assert training_bytes(model, untimed[:1]) == state + 3 * 4 * (5 * 96 + 5)
+
+
+@pytest.mark.parametrize(("kind", "endings"), [("norm", (".weight", ".bias")), ("bias", (".bias",))])
+def test_a_plan_counts_only_the_kind_of_parameters_that_trains(kind, endings):
+    model = classifier("test_resnet")
+    groups = parameter_groups(model, 32)
+    phase, counts = Phase(2, tuple(groups), parameters=kind), {"train": 100, "validation": 50}
+    (line,) = lay_out(model, groups, (phase,), recipe(), counts, cacheable=True, costs=Costs(0.25, 1.0))
+    norms = [p for n, p in model.named_parameters() if p.ndim == 1 and n.endswith(endings) and not n.startswith("fc.")]
+    head = [p for n, p in model.named_parameters() if n.startswith("fc.")]
+    assert line.trainable == sum(p.numel() for p in norms + head) and not line.cached
+    assert line.seconds == 2 * (100 * (0.25 + 0.75 / 2) + 50 * 0.25)  # gradients still flow through every layer
 
 
 def test_measuring_leaves_the_model_as_it_was():

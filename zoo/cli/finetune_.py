@@ -36,9 +36,18 @@ def _keys(context: click.Context, parameter: click.Parameter, incomplete: str) -
     "--processes", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine (one per GPU)."
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan, sizes and estimates; write nothing.")
+@click.option(
+    "--push", metavar="USER/NAME", help="Publish the result on the Hub; the run is safe whatever the Hub does."
+)
 @as_json
 def command(
-    overrides: tuple[str, ...], recipe: str, out: str | None, processes: int, dry_run: bool, json_: bool
+    overrides: tuple[str, ...],
+    recipe: str,
+    out: str | None,
+    processes: int,
+    dry_run: bool,
+    push: str | None,
+    json_: bool,
 ) -> int:
     """Train a recipe into a run folder.
 
@@ -50,22 +59,28 @@ def command(
     from zoo.run import Run, default_folder
 
     loaded = load_recipe(recipe, overrides)
+    if push and not dry_run:
+        from zoo.verbs.push import check_ready
+
+        check_ready(push)
     if processes > 1 and "RANK" not in os.environ:
         from zoo.launch import launch
 
         folder = Path(out or default_folder(recipe))
         if not dry_run:
             Run(folder).check_new()
-        return launch(_arguments(recipe, overrides, folder, dry_run, json_), processes)
-    return _train(loaded, recipe, out, dry_run, json_)
+        return launch(_arguments(recipe, overrides, folder, dry_run, push, json_), processes)
+    return _train(loaded, recipe, out, dry_run, push, json_)
 
 
-def _arguments(recipe: str, overrides: tuple[str, ...], folder: Path, dry_run: bool, json_: bool) -> list[str]:
-    flags = [*(["--dry-run"] if dry_run else []), *(["--json"] if json_ else [])]
+def _arguments(
+    recipe: str, overrides: tuple[str, ...], folder: Path, dry_run: bool, push: str | None, json_: bool
+) -> list[str]:
+    flags = [*(["--dry-run"] if dry_run else []), *(["--push", push] if push else []), *(["--json"] if json_ else [])]
     return ["finetune", "--recipe", recipe, "--out", str(folder), *flags, "--", *overrides]
 
 
-def _train(loaded, recipe: str, out: str | None, dry_run: bool, json_: bool) -> int:
+def _train(loaded, recipe: str, out: str | None, dry_run: bool, push: str | None, json_: bool) -> int:
     reporter = reporter_of_rank()
     from zoo.run import default_folder
     from zoo.verbs.finetune import finetune, plan
@@ -76,7 +91,20 @@ def _train(loaded, recipe: str, out: str | None, dry_run: bool, json_: bool) -> 
             print_json(document)
         return 0
     folder = out or (default_folder(recipe) if "RANK" not in os.environ else None)
-    return finish(lambda: finetune(loaded, out=folder, reporter=reporter), json_)
+    return finish(lambda: _pushed(finetune(loaded, out=folder, reporter=reporter), push, reporter), json_)
+
+
+def _pushed(result, repo: str | None, reporter):
+    """The result of a run, after it was pushed where that was asked for."""
+    if not repo or not is_main():
+        return result
+    from zoo.errors import HubError, ZooError
+    from zoo.verbs.push import push
+
+    try:
+        return {**result, "pushed": push(result["run"], repo, reporter=reporter)["url"]}
+    except ZooError as error:
+        raise HubError(f"{error} (the run is finished and safe: zoo push {result['run']} {repo})") from error
 
 
 def finish(train, json_: bool) -> int:
@@ -92,6 +120,8 @@ def finish(train, json_: bool) -> int:
             click.echo(
                 f"best epoch {result['best_epoch']} of {result['epochs']}, {duration(result['seconds'])}, in {result['run']}"
             )
+            if "pushed" in result:
+                click.echo(f"published at {result['pushed']}")
             click.echo(f"next: zoo predict {result['run']} PICTURE...")
     sys.stdout.flush()
     return 0

@@ -50,6 +50,9 @@ class Screen(Reporter):
         for number, phase in enumerate(plan["phases"], 1):
             everything = len(phase["trains"]) == len(plan["groups"])
             trains = "everything" if everything else _span(phase["trains"])
+            trains += {"norm": ", below the head norms only", "bias": ", below the head biases only"}.get(
+                phase["kind"], ""
+            )
             table.add_row(
                 str(number),
                 str(phase["epochs"]),

@@ -14,7 +14,6 @@ from zoo.models.classifier import Classifier
 from zoo.models.groups import Groups
 from zoo.plugins import Plugin, find_optimizer, said
 from zoo.recipe import Optim
-from zoo.schedules.rate import lr_factor as lr_factor
 from zoo.training.freezing import is_matrix, trained
 
 DEPTH = 12

@@ -59,7 +59,8 @@ def build(recipe: Recipe) -> Parts:
     model = adaptation.model
     groups = parameter_groups(model, size, channels, adaptation.fixed)
     phases = plan_phases(recipe, groups)
-    build_optimizer(model, groups, phases[0], recipe.optim)  # a wrong option is found before anything is written
+    for phase in phases:  # a wrong option is found before anything is written
+        build_optimizer(model, groups, phase, recipe.optim)
     return Parts(
         recipe,
         data,
@@ -134,6 +135,7 @@ def _described_phase(plan: PhasePlan) -> dict[str, Any]:
     return {
         "epochs": plan.phase.epochs,
         "trains": list(plan.phase.trainable),
+        "kind": plan.phase.parameters,
         "parameters": plan.trainable,
         "steps": plan.steps,
         "cached_features": plan.cached,

@@ -1,8 +1,7 @@
 """What a run is about to do: phases, trainable parameters, steps, and an estimate of memory and time."""
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,45 +9,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.contracts import HEAD, Phase
-from zoo.errors import PluginError, UsageError
-from zoo.models.classifier import evaluating
 from zoo.models.groups import Groups
+from zoo.models.mode import evaluating
 from zoo.plugins import find
 from zoo.recipe import Recipe
+from zoo.schedules.planning import planned
+from zoo.training.freezing import trained
 
 
 def plan_phases(recipe: Recipe, groups: Groups) -> tuple[Phase, ...]:
     """The phases of the recipe's schedule, checked against the contract. Raises UsageError, PluginError."""
-    plugin = find("schedule", recipe.schedule.name)
-    names, epochs = tuple(groups), recipe.train.epochs
-    schedule, label = plugin.load(), f"schedule '{plugin.name}' of {plugin.owner} {plugin.version}"
-    try:
-        phases = schedule(names, epochs, **recipe.schedule.options)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"schedule: '{plugin.name}' with train.epochs={epochs}: {error}") from error
-    except Exception as error:
-        raise PluginError(f"{label} failed with {type(error).__name__}: {error}") from error
-    if not isinstance(phases, Sequence) or not all(isinstance(p, Phase) for p in phases):
-        raise PluginError(f"{label} returned {phases!r:.200}, but the contract asks for a tuple of zoo.contracts.Phase")
-    for phase in phases:
-        if fault := _fault(phase, groups):
-            raise PluginError(f"{label} {fault}: {phase}")
-    if sum(p.epochs for p in phases) != epochs:
-        raise PluginError(f"{label} planned {sum(p.epochs for p in phases)} epochs, the recipe asks for {epochs}")
-    return tuple(phases)
-
-
-def _fault(phase: Phase, groups: Groups) -> str:
-    """What breaks the contract in a phase, '' where nothing does."""
-    if unknown := [g for g in (*phase.trainable, *phase.lr_scale) if g not in groups]:
-        return f"names the group '{unknown[0]}', but this model's groups are {', '.join(groups)}"
-    if twice := [g for i, g in enumerate(phase.trainable) if g in phase.trainable[:i]]:
-        return f"names the group '{twice[0]}' twice"
-    if not isinstance(phase.epochs, int) or phase.epochs < 1 or not any(groups[g] for g in phase.trainable):
-        return "gave a phase that trains nothing"
-    if wrong := [g for g, scale in phase.lr_scale.items() if not 0 < scale < math.inf]:
-        return f"gave the group '{wrong[0]}' a learning-rate factor that is not above 0"
-    return ""
+    return planned(find("schedule", recipe.schedule.name), groups, recipe.train.epochs, recipe.schedule.options)
 
 
 REPEATS = 3
@@ -121,32 +92,27 @@ def lay_out(
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     plans = []
     for phase in phases:
-        trainable = sum(sizes[n] for g in phase.trainable for n in groups[g])
+        trainable = sum(sizes[n] for names in trained(model, groups, phase).values() for n in names)
+        share = sum(sizes[n] for g in phase.trainable for n in groups[g]) / max(1, sum(sizes.values()))
+        if phase.parameters != "all":
+            share /= 2  # gradients flow through every layer, but those of most weights are not computed
         cached = cacheable and is_head_only(phase)
         steps = steps_per_epoch(images["train"], recipe) * phase.epochs
         plans.append(
-            PhasePlan(
-                phase, trainable, steps, cached, _seconds(phase, cached, trainable, sizes, images, costs, processes)
-            )
+            PhasePlan(phase, trainable, steps, cached, _seconds(phase, cached, share, images, costs, processes))
         )
     return plans
 
 
 def _seconds(
-    phase: Phase,
-    cached: bool,
-    trainable: int,
-    sizes: dict[str, int],
-    images: dict[str, int],
-    costs: Costs | None,
-    processes: int,
+    phase: Phase, cached: bool, share: float, images: dict[str, int], costs: Costs | None, processes: int
 ) -> float | None:
+    """share: part of a whole backward pass that the phase needs."""
     if costs is None:
         return None
     once = (images["train"] + images["validation"]) * costs.forward
     if cached:
         return once / processes
-    share = trainable / max(1, sum(sizes.values()))
     training = images["train"] * (costs.forward + (costs.backward - costs.forward) * share)
     return phase.epochs * (training + images["validation"] * costs.forward) / processes
 

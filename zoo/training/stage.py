@@ -11,11 +11,12 @@ from zoo.contracts import Phase
 from zoo.data.augment import mix
 from zoo.data.loader import Batch, FeatureLoader, ImageLoader, Loader
 from zoo.data.random import stream
-from zoo.models.classifier import evaluating
+from zoo.models.mode import evaluating
+from zoo.schedules.rate import lr_factor
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.loss import build_loss
 from zoo.training.material import Material
-from zoo.training.optim import build_optimizer, lr_factor, set_lr
+from zoo.training.optim import build_optimizer, set_lr
 
 
 class Stage:

@@ -129,8 +129,7 @@ class Trainer:
             self.progress = replace(
                 p, epoch=p.epoch + 1, epochs=p.epochs + 1, batch=0, loss_sum=0.0, seen=0.0, seconds=0.0
             )
-            patience = self.recipe.train.early_stop.patience
-            if self._target_reached() or (patience and self.progress.waited >= patience):
+            if self._target_reached() or self._out_of_patience(stage.phase):
                 return
             if self.progress.epoch < stage.phase.epochs:
                 self._pause(stage)
@@ -204,6 +203,18 @@ class Trainer:
         }
         self.log(line)
         self.reporter.epoch(line)
+
+    def _out_of_patience(self, phase: Phase) -> bool:
+        """Whether the phase ends here for want of a better metric; the next one then goes on from the best weights."""
+        patience, progress = phase.patience or self.recipe.train.early_stop.patience, self.progress
+        if patience is None or progress.waited < patience:
+            return False
+        self.material.model.load_state_dict(self.best)
+        self.reporter.note(
+            f"phase {progress.phase + 1} ends after epoch {progress.epochs} with the weights of epoch {progress.best_epoch}: "
+            f"no better {self.recipe.train.best_by} since"
+        )
+        return True
 
     def _target_reached(self) -> bool:
         target, best = self.recipe.train.early_stop.target, self.progress.best

@@ -1,0 +1,63 @@
+"""zoo push"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from zoo.cli.output import as_json, print_json
+
+
+@click.command()
+@click.argument("source", metavar="RUN|MODEL", type=click.Path())
+@click.argument("repo", required=False, metavar="[USER/NAME]")
+@click.option("--public/--private", default=False, help="Who may see a new repository. [default: private]")
+@click.option("--message", help="Message of the commit.")
+@click.option("--tag", help="Name this version, as in v1.0.")
+@click.option("--branch", help="Push to this branch, made if it is new.")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead of changing the repository.")
+@click.option("--dry-run", is_flag=True, help="Stage, check and show; needs no network and no token.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+def command(source: str, repo: str | None, yes: bool, json_: bool, **options: Any) -> int:
+    """Publish a run or a model on the Hugging Face Hub: checked before, one commit, compared after.
+
+    \b
+    zoo push runs/my-run ann/pets
+    zoo push runs/my-run ann/pets --dry-run
+    """
+    from zoo.cli.screen import Screen
+    from zoo.verbs.push import push
+
+    def confirm(plan: Mapping[str, Any]) -> bool:
+        _show(plan)
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise click.UsageError("nobody is there to answer; say --yes", click.get_current_context())
+        return click.confirm("Push?", err=True)
+
+    result = push(source, repo, confirm=confirm, reporter=Screen(), **options)
+    if options["dry_run"]:
+        _show(result)
+    if json_:
+        print_json(result)
+    elif result["pushed"]:
+        click.echo(result["url"])
+        click.echo(result["load"])
+    return 0
+
+
+def _show(plan: Mapping[str, Any]) -> None:
+    """What would be published, on stderr."""
+    timm = {"model": "with its head", "features": "as features; the head is zoo's"}.get(
+        plan["plain_timm"], "not at all"
+    )
+    lines = [
+        f"to       {plan['endpoint']}/{plan['repository'] or 'user/name'} ({'exists' if plan['exists'] else 'new'}, {plan['visibility']})",
+        f"licence  {plan['licence']} (of the weights that training started from)",
+        f"checked  {', '.join(plan['differences'])}: largest relative difference {max(plan['differences'].values()):.1g}; plain timm loads it {timm}",
+        *(f"         {size / 1e6:>8.2f} MB  {name}" for name, size in plan["files"].items()),
+    ]
+    click.echo("\n".join(lines), err=True)
