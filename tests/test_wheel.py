@@ -23,9 +23,9 @@ def command(*words: object, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose `venv` holds the wheels of the zoo and of zoo-lite0; their dependencies come from this one."""
+    """A folder whose `venv` holds the wheels of the zoo and of zoo-lite; their dependencies come from this one."""
     folder = tmp_path_factory.mktemp("wheel")
-    for project in (ROOT, ROOT / "plugins" / "zoo-lite0"):
+    for project in (ROOT, ROOT / "plugins" / "zoo-lite"):
         command(
             sys.executable,
             "-m",

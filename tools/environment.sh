@@ -22,6 +22,16 @@ wanted() {
   (cd "$root" && cat tools/environment.sh tools/constraints.txt pyproject.toml plugins/*/pyproject.toml | cksum && echo "$root $1")
 }
 
+# Installed from this checkout, which no longer has them.
+gone='
+import json, pathlib, sys
+from importlib.metadata import distributions
+for found in distributions():
+    url = json.loads(found.read_text("direct_url.json") or "{}").get("url", "").removeprefix("file://")
+    if url.startswith(sys.argv[1] + "/plugins/") and not pathlib.Path(url, "pyproject.toml").is_file():
+        print(found.name)
+'
+
 set_up() {
   local python plugin packages=(-e "$root[test]")
   python=$(find_python) || return 1
@@ -35,6 +45,7 @@ set_up() {
     echo "error: the installation failed; the next call tries again" >&2
     return 1
   }
+  "$venv/bin/python" -c "$gone" "$root" | xargs -r "$venv/bin/python" -m pip uninstall --quiet --yes >&2 || return 1
   "$venv/bin/python" -c 'import torch, torchvision, timm, accelerate, datasets, zoo' >&2 || {
     rm -rf "$venv"
     echo "error: the installed packages do not import; they were removed, the next call installs them anew" >&2
