@@ -1,4 +1,4 @@
-"""Writes the README's tables from the code: recipes from their headers, commands from the command line.
+"""Writes what the documents say of the code from the code: README.md's tables, the tutorial's files, the contract.
 
 python tools/make_readme.py            write
 python tools/make_readme.py --check    exit 1 if they are out of date
@@ -6,12 +6,17 @@ python tools/make_readme.py --check    exit 1 if they are out of date
 
 import re
 import sys
+import tomllib
 from pathlib import Path
+
+from contract_text import contract, points
 
 from zoo.catalog import recipes
 from zoo.cli import VERBS
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "plugins" / "README.md")
+LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 
 
 def recipe_table() -> str:
@@ -31,23 +36,45 @@ def command_table() -> str:
     )
 
 
-TABLES = {"recipes": recipe_table, "commands": command_table}
+def plugin_table() -> str:
+    """Every first-party plugin: its folder and what it says of itself."""
+    projects = [tomllib.loads(path.read_text())["project"] for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+    return "\n".join(
+        ["| plugin | what |", "|---|---|", *(f"| `plugins/{p['name']}` | {p['description']} |" for p in projects)]
+    )
+
+
+TABLES = {
+    "recipes": recipe_table,
+    "commands": command_table,
+    "plugins": plugin_table,
+    "contract": contract,
+    "points": points,
+}
 
 
 def filled(text: str) -> str:
-    """`text` with what stands between `<!-- name -->` and `<!-- /name -->` made anew."""
-    for name, table in TABLES.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text = pattern.sub(lambda found, table=table: f"{found[1]}{table()}\n{found[2]}", text)
-    return text
+    """`text` with what stands between `<!-- name -->` and `<!-- /name -->` made anew.
+
+    name: one of TABLES, or `file PATH`, below the root, for a whole file as a code block.
+    """
+    return re.sub(r"(<!-- ([\w ./-]+) -->\n).*?(<!-- /\2 -->)", _made, text, flags=re.DOTALL)
+
+
+def _made(found: re.Match) -> str:
+    name = found[2]
+    path = ROOT / name.removeprefix("file ")
+    made = TABLES[name]() if name in TABLES else f"```{LANGUAGES[path.suffix]}\n{path.read_text(encoding='utf-8')}```"
+    return f"{found[1]}{made}\n{found[3]}"
 
 
 def main(arguments: list[str]) -> int:
-    old = README.read_text(encoding="utf-8")
-    new = filled(old)
+    old = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS}
+    new = {document: filled(text) for document, text in old.items()}
     if arguments == ["--check"]:
         return int(new != old)
-    README.write_text(new, encoding="utf-8")
+    for document, text in new.items():
+        document.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -3,15 +3,19 @@
 Imports point down only (a test says so), and the light half imports no torch:
 
     zoo.cli        click shell, one file per verb: parse, call, print
-    zoo.verbs      use cases: finetune, resume, evaluate, predict
+    zoo.verbs      use cases: finetune, resume, evaluate, predict, push, pull, reproduce
     ---- heavy: torch, timm, accelerate, datasets
+    zoo.testing    what a plugin must keep, point by point
+    zoo.publication  what a push publishes
     zoo.training   team, stage, trainer, freezing, optim, metrics, plan, signals
     zoo.models     classifier = backbone + head, groups, folder
     zoo.data       source -> labels -> split -> pixels -> augment -> loader
-    zoo.hub, zoo.environment, zoo.card
+    zoo.remote     a model on the Hub, fetched and checked
+    zoo.hub, zoo.environment, zoo.card, zoo.pictures
     ---- light: standard library, yaml, pydantic
     zoo.launch     several processes
     zoo.run        the run folder;  zoo.files  writing that survives a kill, checkpoints included
+    zoo.scaffold   a new plugin's package, from zoo/templates
     zoo.loading    YAML + key=value -> Recipe
     zoo.catalog    recipe names -> files
     zoo.signature  options of a part, read without importing it
@@ -27,12 +31,18 @@ if TYPE_CHECKING:
     from zoo.verbs.finetune import finetune, resume
     from zoo.verbs.listing import list_backbones, list_heads, list_recipes, list_schedules
     from zoo.verbs.predict import predict
+    from zoo.verbs.pull import pull
+    from zoo.verbs.push import push
+    from zoo.verbs.reproduce import reproduce
 
 _HOMES = {
     "finetune": "zoo.verbs.finetune",
     "resume": "zoo.verbs.finetune",
     "evaluate": "zoo.verbs.evaluate",
     "predict": "zoo.verbs.predict",
+    "pull": "zoo.verbs.pull",
+    "push": "zoo.verbs.push",
+    "reproduce": "zoo.verbs.reproduce",
     "load": "zoo.models.folder",
     "list_backbones": "zoo.verbs.listing",
     "list_heads": "zoo.verbs.listing",
@@ -49,6 +59,9 @@ __all__ = [
     "list_schedules",
     "load",
     "predict",
+    "pull",
+    "push",
+    "reproduce",
     "resume",
 ]
 
