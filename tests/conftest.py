@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hubs import ANN, Hub, serving
 
 from zoo import plugins
 
@@ -35,6 +36,28 @@ def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plugins.installed.cache_clear()
     yield
     plugins.installed.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def hub_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A Hub of the module's own, for clients in processes of their own."""
+    base = tmp_path_factory.mktemp("hub")
+    with serving(base / "served", base / "home") as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(hub_server: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The same for clients in this process, with a token that may write; injected faults end with the test."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub_server.url)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(hub_server.home / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    for name, value in {"HF_TOKEN": ANN, "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    yield hub_server
+    hub_server.faults.clear()
 
 
 Install = Callable[..., Path]

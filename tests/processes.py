@@ -44,7 +44,7 @@ def start(*arguments: object, **variables: str) -> subprocess.Popen:
 def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess:
     """`zoo ARGUMENTS` to its end."""
     process = start(*arguments, **variables)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import timm
 
-from zoo.timm_index import cache_folder, timm_models
+from zoo.timm_index import cache_folder, timm_models, timm_optimizers
 
 index = timm_models.__wrapped__
 """The index as a new process would make it."""
@@ -68,3 +68,7 @@ def test_torch_is_not_imported(folder):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == f"{len(timm.list_models())} set()\n"
+
+
+def test_optimisers_are_what_timm_lists():
+    assert list(timm_optimizers().items()) == timm.optim.list_optimizers(with_description=True)

@@ -5,8 +5,10 @@ ZooError                exit code 1
 │   ├── UnknownName     a name that nothing carries; offers the nearest
 │   └── RecipeError     all faults of a recipe at once
 ├── PluginError         an installed plugin fails, clashes, or breaks the contract
+│   └── ContractError   all points of the contract that a part breaks
 ├── DataError           the data set cannot be used as it is
 ├── ModelError          a backbone, its weights or a model folder cannot be used
+├── HubError            the Hub cannot be reached, refuses, or answers something else than it should
 ├── RunError            a run folder is taken, locked, unfinished or damaged
 ├── DiskFull            the disk has no room for what must be written
 ├── OutOfMemory         the batch does not fit the device
@@ -52,12 +54,24 @@ class PluginError(ZooError):
     """An installed plugin fails to import, clashes with another, or breaks the contract."""
 
 
+class ContractError(PluginError):
+    """All points of the contract that a part breaks, one line each: what is asked, what was found, how to mend it."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
 class DataError(ZooError):
     """The data set cannot be found, read or used as it is."""
 
 
 class ModelError(ZooError):
     """A backbone, its weights or a model folder cannot be used."""
+
+
+class HubError(ZooError):
+    """The Hub cannot be reached, refuses, or answers something else than it should."""
 
 
 class RunError(ZooError):

@@ -15,6 +15,7 @@ from zoo.errors import ModelError, PluginError, UsageError, ZooError
 from zoo.hub import hub
 from zoo.plugins import find_backbone
 from zoo.recipe import Model
+from zoo.remote import PREFIX, fetch
 
 NEXT = (
     "Try model.pretrained=false (random weights), a path to a safetensors file, or the recipe quickstart (no network)"
@@ -54,13 +55,14 @@ def _create(spec: Model, image_size: int | None, own_weights: bool) -> nn.Module
             )
         return model
     name = spec.backbone.removeprefix("timm:")
-    local, remote = name.startswith("local-dir:"), name.startswith("hf-hub:")
-    if local:
+    if name.startswith(PREFIX):
+        name = f"local-dir:{fetch(name).folder}"
+    if local := name.startswith("local-dir:"):
         _check_folder(Path(name.removeprefix("local-dir:")), own_weights)
-    with hub(name, NEXT, needed=remote or (own_weights and not local)):
+    with hub(name, NEXT, needed=own_weights and not local):
         resolved = resolve_model_input_args(name, {"img_size": image_size}, in_chans=spec.in_chans, **spec.options)
         resolved["model_name"] = name
-        if local or remote:
+        if local:
             resolved.pop("pretrained_cfg")
         return timm.create_model(pretrained=own_weights, **resolved)
 

@@ -1,14 +1,14 @@
 """A model folder: what training leaves, what plain timm loads, what `zoo.load` gives back whole.
 
 config.json          timm's layout, plus a `zoo` section: head, image size, how the backbone is built
-model.safetensors    the timm model; with a head that timm does not have, its backbone alone
+model.safetensors    the timm model; with a head that timm does not have, its backbone alone (cut, or several, where so asked)
 head.safetensors     that head
 README.md            model card
 """
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,11 @@ from zoo.errors import ModelError
 from zoo.files import disk_faults, sync, sync_tree
 from zoo.models.backbone import config, native_size, one_line, per_channel, read_safetensors
 from zoo.models.classifier import Classifier, build_classifier
+from zoo.models.transfer import Beside, Cut, Wrapped, innermost
 from zoo.plugins import find_backbone
 from zoo.recipe import Model, Named, Recipe
+from zoo.remote import local
+from zoo.timm_index import timm_models
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,18 @@ class ImageClassifier:
 
 
 def save_model(
-    folder: Path, model: nn.Module, recipe: Recipe, classes: Sequence[str], view: View, normalise: Normalise, card: str
+    folder: Path,
+    model: nn.Module,
+    recipe: Recipe,
+    classes: Sequence[str],
+    view: View,
+    normalise: Normalise,
+    card: Callable[[Mapping[str, Any]], str],
 ) -> None:
-    """Write the model folder as a whole: made beside, flushed, renamed. Raises DiskFull, RunError."""
+    """Write the model folder as a whole: made beside, flushed, renamed. Raises DiskFull, RunError.
+
+    card: makes the model card from what `config.json` holds.
+    """
     part = folder.with_name(f".part-{folder.name}")
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     with disk_faults(folder.parent, size):
@@ -68,8 +80,9 @@ def save_model(
         part.mkdir(parents=True)
         try:
             _write_weights(part, model)
-            _write_config(part / "config.json", model, recipe, classes, view, normalise)
-            (part / "README.md").write_text(card, encoding="utf-8")
+            config = _config(part / "config.json", model, recipe, classes, view, normalise)
+            (part / "config.json").write_text(json.dumps(config, indent=2))
+            (part / "README.md").write_text(card(config), encoding="utf-8")
             sync_tree(part)
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
@@ -86,13 +99,18 @@ def _write_weights(folder: Path, model: nn.Module) -> None:
 
 
 def _parts(model: nn.Module) -> dict[str, nn.Module]:
-    return {"model": model.backbone, "head": model.head} if isinstance(model, Classifier) else {"model": model}
+    """What goes into which file; of a wrapped timm model its own weights, under timm's names."""
+    if not isinstance(model, Classifier):
+        return {"model": model}
+    backbone = model.backbone
+    return {"model": backbone.backbone if isinstance(backbone, Wrapped) else backbone, "head": model.head}
 
 
-def _write_config(
+def _config(
     path: Path, model: nn.Module, recipe: Recipe, classes: Sequence[str], view: View, normalise: Normalise
-) -> None:
-    backbone = _parts(model)["model"]
+) -> dict[str, Any]:
+    """What `config.json` says: timm's keys, written by timm to `path`, and the `zoo` section."""
+    backbone = innermost(_parts(model)["model"])
     how = {
         "input_size": (view.channels, view.size, view.size),
         "crop_pct": view.crop_pct,
@@ -105,20 +123,47 @@ def _write_config(
     save_config_for_hf(backbone, str(path), model_config=labels, data_config=how)
     written = json.loads(path.read_text())
     name, options = _rebuildable(recipe.model, written)
+    if readable_by_timm(model) == "nothing":
+        written["architecture"] = "zoo-only"  # so that plain timm refuses instead of loading a part
     written["zoo"] = {
         "contract": API_VERSION,
         "task": "multi-class",
+        "timm": readable_by_timm(model) if written["architecture"] in timm_models() else "nothing",
+        "base": _bases(model, recipe.model),
         "backbone": name,
         "options": options,
         "in_chans": view.channels,
         "head": {"name": recipe.model.head.name, **recipe.model.head.options},
+        **recipe.model.model_dump(include={"top", "insert", "cut", "beside"}),
+        "outputs": {"replace": None, "keep": len(classes), "stack": backbone.num_classes}[recipe.model.top],
         "classes": list(classes),
         "image_size": view.size,
         "crop_pct": view.crop_pct,
         "mean": list(normalise.mean),
         "std": list(normalise.std),
     }
-    path.write_text(json.dumps(written, indent=2))
+    return written
+
+
+def _bases(model: nn.Module, spec: Model) -> list[dict[str, Any]]:
+    """Each backbone's name, and where its weights came from: Hub id and licence, None where not known."""
+    backbone = _parts(model)["model"]
+    models = [member.backbone for member in backbone.members] if isinstance(backbone, Beside) else [backbone]
+    bases = []
+    for name, one in zip([spec.backbone, *spec.beside], models, strict=True):
+        cfg, own = config(one), spec.pretrained is True
+        weights = "pretrained" if own else "file" if spec.pretrained else "random"
+        known = {"hub_id": cfg.get("hf_hub_id"), "license": cfg.get("license")} if own else {}
+        name = f"local-dir:{Path(name).name}" if name.startswith("local-dir:") else name  # folders concern nobody else
+        bases.append({"name": name, "weights": weights, "hub_id": None, "license": None, **known})
+    return bases
+
+
+def readable_by_timm(model: nn.Module) -> str:
+    """What plain timm loads from the saved folder: the whole `model`, its `features`, or `nothing`."""
+    if not isinstance(model, Classifier):
+        return "model"
+    return "nothing" if isinstance(model.backbone, Beside | Cut) else "features"
 
 
 def _rebuildable(spec: Model, written: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -131,8 +176,8 @@ def _rebuildable(spec: Model, written: Mapping[str, Any]) -> tuple[str, dict[str
 
 
 def load(folder: str | Path) -> ImageClassifier:
-    """The classifier in a run folder or a model folder, in eval mode on the CPU. Raises ModelError."""
-    path = Path(folder)
+    """The classifier in a run folder, a model folder or `hf-hub:user/name`, in eval mode on the CPU. Raises ModelError."""
+    path = local(folder)
     if (path / "recipe.yaml").is_file() and not (path / "config.json").is_file():
         if not (path / "model" / "config.json").is_file():
             raise ModelError(f"the run '{path}' is not finished, it has no model yet. Go on with it: zoo resume {path}")
@@ -158,8 +203,9 @@ def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:
         options=about["options"],
         head=Named(**about["head"]),
         in_chans=about["in_chans"],
+        **{key: about[key] for key in ("top", "insert", "cut", "beside") if key in about},
     )
-    model = build_classifier(spec, len(about["classes"]), about["image_size"], weights=False)
+    model = build_classifier(spec, len(about["classes"]), about["image_size"], False, about.get("outputs"))
     for name, module in _parts(model).items():
         file = path / f"{name}.safetensors"
         _fill(module, read_safetensors(file), file)

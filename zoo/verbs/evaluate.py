@@ -15,6 +15,7 @@ from zoo.errors import UnknownName, UsageError
 from zoo.loading import read_data, read_recipe
 from zoo.models.folder import load
 from zoo.recipe import Recipe
+from zoo.remote import local
 from zoo.reporting import Reporter
 from zoo.run import Run
 from zoo.training.metrics import report
@@ -22,7 +23,7 @@ from zoo.training.team import Team
 from zoo.verbs.finetune import decoded, explained_memory
 
 KEYS = (
-    *("source", "config", "revision", "image_column", "label_column", "splits", "limit"),
+    *("source", "options", "config", "revision", "image_column", "label_column", "splits", "limit"),
     *("batch_size", "workers", "in_memory", "corrupt"),
 )
 """Keys of `data` that may be given; the others are the model's own, or say what it was trained on."""
@@ -33,7 +34,7 @@ OF_ANOTHER = tuple(f"data.{key}=null" for key in ("config", "revision", "image_c
 def evaluate(
     folder: str | Path, overrides: Iterable[str] = (), split: str = "test", reporter: Reporter | None = None
 ) -> dict[str, Any]:
-    """Metrics of the model in a run or model folder on one split of its data, or of `data.source=...`. Raises ZooError.
+    """Metrics of the model in a run or model folder, or `hf-hub:user/name`, on one split of its data, or of `data.source=...`. Raises ZooError.
 
     overrides: `data.*` keys; they start from the run's own recipe, or from nothing for a bare model folder.
     Another source is evaluated whole where it has no splits; what the run said of its own columns, splits and limit
@@ -41,8 +42,9 @@ def evaluate(
     """
     if split not in SPLIT_NAMES:
         raise UnknownName("split", split, SPLIT_NAMES)
+    folder = local(folder)
     reporter, classifier = reporter or Reporter(), load(folder)
-    recipe, foreign = _recipe(Path(folder), list(overrides))
+    recipe, foreign = _recipe(folder, list(overrides))
     with explained_memory(recipe):
         load_part = load_foreign if foreign else load_split
         part = load_part(recipe.data, recipe.train.seed, classifier.classes, split)

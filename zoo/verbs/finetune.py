@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,15 @@ from zoo.environment import environment
 from zoo.errors import DiskFull, Interrupted, OutOfMemory, RunError, ZooError
 from zoo.files import write_text
 from zoo.loading import dump_recipe, load_recipe, read_recipe
-from zoo.models.classifier import Classifier, evaluating
 from zoo.models.folder import save_model
+from zoo.models.mode import evaluating
 from zoo.recipe import Recipe
 from zoo.reporting import Reporter
 from zoo.run import Run, default_folder
 from zoo.training import checkpoint
 from zoo.training.material import decoded, prepare
 from zoo.training.metrics import report
-from zoo.training.parts import Parts, build, describe
+from zoo.training.parts import Parts, build, cached_halves, describe
 from zoo.training.signals import StopFlag
 from zoo.training.team import Team, agreed
 from zoo.training.trainer import Trainer
@@ -82,7 +83,7 @@ def plan(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
     with explained_memory(recipe):
         team = Team(recipe.train.precision)
         parts = build(recipe)
-        described = describe(parts, team)
+        described = describe(parts, team, cached_halves(parts, team, reporter))
         reporter.plan(described)
         return described
 
@@ -116,8 +117,9 @@ def _train(run: Run, parts: Parts, team: Team, stop: StopFlag, reporter: Reporte
     model = parts.model.to(team.device)
     if parts.recipe.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    reporter.plan(describe(parts, team))
-    material = prepare(parts, team, reporter)
+    cut = cached_halves(parts, team, reporter)
+    reporter.plan(describe(parts, team, cut))
+    material = prepare(parts, cut, team, reporter)
     if stop.signal:
         raise Interrupted(f"stopped before the first step. Go on with: zoo resume {run.folder}", stop.signal)
     trainer = Trainer(material, parts.phases, run.checkpoints, stop, _logged(run, team))
@@ -126,6 +128,7 @@ def _train(run: Run, parts: Parts, team: Team, stop: StopFlag, reporter: Reporte
     with _room_to_go_on(run):
         fitted = trainer.fit()
     parts.model.load_state_dict(fitted.weights)
+    parts = replace(parts, model=parts.merge())
     metrics = _test(parts, team, reporter)
     seconds = time.monotonic() - began
     result = {
@@ -139,7 +142,7 @@ def _train(run: Run, parts: Parts, team: Team, stop: StopFlag, reporter: Reporte
         "run": str(run.folder),
     }
     with _room_to_go_on(run):
-        _on_main(team, lambda: _publish(run, parts, result, seconds))
+        _on_main(team, lambda: _publish(run, parts, result))
     team.wait()
     return result
 
@@ -153,9 +156,12 @@ def _room_to_go_on(run: Run) -> Iterator[None]:
         raise DiskFull(f"{error}, then: zoo resume {run.folder}") from error
 
 
-def _publish(run: Run, parts: Parts, result: dict[str, Any], seconds: float) -> None:
-    native = not isinstance(parts.model, Classifier)
-    card = model_card(parts.recipe, parts.data.classes, result, seconds, native)
+def _publish(run: Run, parts: Parts, result: dict[str, Any]) -> None:
+    facts = json.loads(run.environment.read_text(encoding="utf-8"))
+
+    def card(config: Mapping[str, Any]) -> str:
+        return model_card(config, parts.recipe, result, facts)
+
     save_model(run.model, parts.model, parts.recipe, parts.data.classes, parts.view, parts.normalise, card)
     run.log({"event": "test", **{k: v for k, v in result.items() if isinstance(v, float | int | str)}})
     write_text(run.metrics, json.dumps(result, indent=2))

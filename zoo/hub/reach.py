@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, asked politely: is it there, and if not, what can be done without it."""
+"""Is the Hub there? Fetches that other libraries make of it, with an answer at once where it is not."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import cache
 
 from zoo.errors import ModelError, ZooError
+from zoo.hub.answers import refusal
+from zoo.hub.client import is_safe, patient
 
 TIMEOUT_S = 5.0
 
@@ -49,10 +51,14 @@ def hub(name: str, advice: str, error: type[ZooError] = ModelError, needed: bool
     if not needed:
         yield
         return
+    from huggingface_hub import constants
     from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    patient()
     if not reachable():
         go_offline()
+    if not is_safe(constants.ENDPOINT):
+        constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = True
     try:
         yield
     except (OfflineModeIsEnabled, LocalEntryNotFoundError, ConnectionError, TimeoutError, HTTPError) as problem:
@@ -60,20 +66,3 @@ def hub(name: str, advice: str, error: type[ZooError] = ModelError, needed: bool
         if _obstacle():
             why = f"{_obstacle()} and it is not in the local cache"
         raise error(f"'{name}' cannot be fetched: {why}. {advice}") from problem
-
-
-def refusal(problem: BaseException | None) -> str:
-    """What the Hub answered, where that is why `problem` was raised, else ''."""
-    from huggingface_hub.constants import ENDPOINT
-    from huggingface_hub.errors import HfHubHTTPError
-
-    while problem is not None and not isinstance(problem, HfHubHTTPError):
-        problem = problem.__cause__ or problem.__context__
-    if problem is None:
-        return ""
-    return f"{ENDPOINT} answered {problem.response.status_code}: {first_line(problem).rstrip('.')}"
-
-
-def first_line(problem: BaseException) -> str:
-    """The first line of an exception's text that says anything, else its type."""
-    return next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)

@@ -1,0 +1,77 @@
+"""The points of a loss."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.testing import option_values
+from zoo.testing.module import close
+from zoo.testing.part import Part
+from zoo.testing.report import Found, Skip
+from zoo.testing.written import WRITTEN
+
+IMAGES, CLASSES = 6, 5
+
+
+class Subject:
+    """A loss, built with and without label smoothing."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+
+    def build(self, label_smoothing: float = 0.0, **options: Any) -> Callable[[Tensor, Tensor], Tensor]:
+        return self.part.call(label_smoothing=label_smoothing, **{**self.part.options, **options})
+
+    @cached_property
+    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        if needed := self.part.needs():
+            raise Skip(f"it needs {needed[0]}=..., which has no default; pass it to check_loss")
+        return self.build()
+
+    @property
+    def logits(self) -> Tensor:
+        return torch.randn(IMAGES, CLASSES, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+    labels = torch.arange(IMAGES) % CLASSES
+
+
+@torch.no_grad()
+def values(subject: Subject) -> Iterator[Found]:
+    """It gives one finite loss per image (B,), for class indices (B,) and for shares (B, K), with and without smoothing."""
+    shares = F.one_hot(subject.labels, CLASSES).float()
+    for smoothing in (0.0, 0.1):
+        loss = subject.build(smoothing) if smoothing else subject.loss
+        by_index, by_share = loss(subject.logits, subject.labels), loss(subject.logits, shares)
+        for name, value in (("indices", by_index), ("shares", by_share)):
+            if value.shape != (IMAGES,):
+                yield Found(f"{tuple(value.shape)} for {IMAGES} {name}", "leave the mean over the batch to the zoo")
+                return
+            if not value.isfinite().all():
+                yield Found(f"NaN or infinity for {name}", "guard divisions and logarithms")
+                return
+        if not close(by_index, by_share):
+            yield Found("one-hot shares differ from class indices", "read both alike")
+
+
+def gradients(subject: Subject) -> Iterator[Found]:
+    """A finite gradient reaches the logits, and the loss falls as the right logit grows."""
+    logits, target = subject.logits, F.one_hot(subject.labels, CLASSES)
+    subject.loss(logits, subject.labels).sum().backward()
+    if logits.grad is None or not logits.grad.any() or not logits.grad.isfinite().all():
+        yield Found("none, zeros, NaN or infinity", "leave out .data, detach() and argmax")
+    elif (logits.grad * target).sum() >= 0:
+        yield Found("the loss grows with the right logit", "turn the sign round")
+
+
+def unknown_option(subject: Subject) -> Iterator[Found]:
+    """An option that it does not have is refused."""
+    _ = subject.loss
+    yield from option_values.undeclared(partial(subject.build))
+
+
+POINTS = (*WRITTEN, values, gradients, unknown_option)
+POINTS_SLOW = ()
