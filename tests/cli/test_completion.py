@@ -24,8 +24,8 @@ def test_the_script_is_one_that_the_shell_reads(zoo, shell):
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("zoo re", ["resume"]),
-        ("zoo finetune --recipe cifar10-v", ["cifar10-vit"]),
+        ("zoo re", ["resume", "reproduce"]),
+        ("zoo finetune --recipe cifar10-v", ["cifar10-vgg", "cifar10-vit"]),
         ("zoo finetune -r quickstart data.augment.m", ["data.augment.min_scale=", "data.augment.mixup="]),
         ("zoo list sch", ["schedules"]),
         ("zoo completion ", ["bash", "zsh", "fish"]),

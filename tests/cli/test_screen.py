@@ -10,9 +10,9 @@ PLAN = {
     "processes": 1, "device": "cpu", "precision": "fp32", "seconds": 215.0,
     "memory_bytes": {"weights_and_optimiser": 54e6, "images": 1.2e9}, "groups": dict.fromkeys("abc", 2),
     "phases": [
-        {"epochs": 5, "trains": ["c"], "parameters": 12_810, "steps": 160, "seconds": 9, "cached_features": True},
-        {"epochs": 1, "trains": ["b", "c"], "parameters": 99_999, "steps": 32, "seconds": 5, "cached_features": False},
-        {"epochs": 6, "trains": ["a", "b", "c"], "parameters": 3_383_818, "steps": 192, "seconds": 201.0, "cached_features": False},
+        {"epochs": 5, "trains": ["c"], "kind": "all", "parameters": 12_810, "steps": 160, "seconds": 9, "cached_features": True},
+        {"epochs": 1, "trains": ["b", "c"], "kind": "all", "parameters": 99_999, "steps": 32, "seconds": 5, "cached_features": False},
+        {"epochs": 6, "trains": ["a", "b", "c"], "kind": "all", "parameters": 3_383_818, "steps": 192, "seconds": 201.0, "cached_features": False},
     ],
 }  # fmt: skip
 EPOCH = {

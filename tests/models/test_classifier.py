@@ -118,21 +118,10 @@ def test_a_size_that_the_model_does_not_take(backbone, size, options, message):
     ("model", "error", "message"),
     [
         (
-            {"backbone": "crossvit_9_240", "head": "mlp", "size": 240},
-            ModelError,
-            "CrossVit gives a list of feature maps; only model.head=linear reads those",
-        ),
-        (
             {"backbone": "lacking"},
             PluginError,
             "backbone 'lacking' of zoo-pets 1.0 gave a Linear without num_features, forward_features, forward_head, "
             "get_classifier, reset_classifier, pretrained_cfg, which the contract asks for",
-        ),
-        (
-            {"backbone": "stubborn"},
-            ModelError,
-            "backbone 'stubborn' with head 'linear' gives (1, 4) instead of (1, 5) for one image: its classifier cannot "
-            "be replaced. Try model.head=mlp",
         ),
         (
             {"head": {"name": "heavy", "wrong": True}},
@@ -200,3 +189,9 @@ def test_a_head_that_fails_is_named_with_its_owner(install) -> None:
     with pytest.raises(PluginError) as caught:
         build_classifier(Model(backbone="test_resnet", pretrained=False, head={"name": "paw"}), 3, 32)
     assert str(caught.value) == "head 'paw' of zoo-paw 1.0 failed with KeyError: 'claw'"
+
+
+def test_a_backbone_whose_classifier_cannot_be_replaced_gets_a_layer_of_its_own(pets):
+    model = build_classifier(spec("stubborn"), 5, 32)
+    assert isinstance(model, Classifier)
+    assert logits(model, images()).shape == (4, 5)
