@@ -212,6 +212,22 @@ def test_a_users_own_text_and_header_survive_a_second_card():
     assert merged(again, again) == again
 
 
-def test_a_card_that_zoo_did_not_write_is_replaced():
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_what_others_wrote_stays_below_the_first_card(newline):
+    theirs = "---\nlicense: mit\nlanguage: de\n---\n# Mine\n\nWords.\n".replace("\n", newline)
+    card = merged(model_card(config()), theirs)
+    assert (header(card)["license"], header(card)["language"]) == ("apache-2.0", "de")
+    assert card.split("---\n", 2)[2].startswith(BEGIN)
+    assert card.endswith(f"{END}\n# Mine\n\nWords.\n")
+    assert merged(model_card(config()), card) == card
+
+
+@pytest.mark.parametrize("header_", ["a: [", "- a", "&a [*a]", "\x00", "x"])
+def test_a_header_that_cannot_be_read_is_none(header_):
+    plain = model_card(config())
+    assert merged(plain, f"---\n{header_}\n---\n") == plain
+
+
+def test_a_part_whose_end_was_deleted_stays_as_text():
     card = model_card(config())
-    assert merged(card, "# Something else") == card
+    assert "Mine." in merged(card, card.replace(END, "Mine."))

@@ -98,7 +98,8 @@ UNREACHED = "cannot be fetched: {} and it is not in the local cache."
         ),
         (
             MODEL.format("hf-hub:me/mine"), {"HF_ENDPOINT": CLOSED},
-            f"ModelError: 'hf-hub:me/mine' {UNREACHED.format(f'{CLOSED} cannot be reached')} {NEXT}",
+            f"HubError: fetching me/mine failed: {CLOSED} cannot be reached, or hung up ([Errno 111] Connection refused). "
+            "Try again: zoo pull me/mine",
         ),
     ],
 )  # fmt: skip

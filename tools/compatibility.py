@@ -30,7 +30,18 @@ from zoo.timm_index import timm_models
 TABLE = Path(__file__).with_suffix(".csv")
 SUMMARY = Path(__file__).with_suffix(".md")
 SAVED_EVERY = 50
-REASONS: dict[str, str] = {}
+REASONS: dict[str, str] = {
+    r"normalisation layers below the head, of which this model has none": (
+        "These networks are built without normalisation layers, so a schedule that trains those alone has nothing to train."
+    ),
+    r"biases below the head, of which this model has none": (
+        "These networks are built without biases, so a schedule that trains those alone has nothing to train."
+    ),
+    r"met in the order stem, stage1, stage4, stage2, stage3, head$": (
+        "EfficientViM has a norm and a classifier after every stage; the norms make up the last group below the head, "
+        "as timm has it, though a pass meets the first of them early."
+    ),
+}
 """What a message looks like -> why that combination does not work, in one sentence."""
 
 

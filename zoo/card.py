@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+import yaml
+from huggingface_hub import EvalResult, ModelCardData
 
+from zoo.plugins import OWN
 from zoo.recipe import Recipe
 
 BEGIN, END = (
@@ -52,19 +54,30 @@ Its figures hold for the split they were measured on; nothing is claimed for oth
 
 
 def merged(card: str, existing: str) -> str:
-    """`card` with what users added to an `existing` one: text outside zoo's part, and header keys that zoo does not set."""
-    before, begin, rest = existing.partition(BEGIN)
-    if not begin:
-        return card
-    after = rest.partition(END)[2]
-    theirs, ours = ModelCard(existing, ignore_metadata_errors=True), ModelCard(card)
-    kept = {k: v for k, v in theirs.data.to_dict().items() if k not in ours.data.to_dict()}
-    if ours.data.to_dict().get("license") == "unknown" and theirs.data.license:
-        kept["license"] = theirs.data.license
-    data = ModelCardData(**{**ours.data.to_dict(), **kept}, ignore_metadata_errors=True)
-    own_text = re.sub(r"\A---\n.*?\n---\n", "", before, flags=re.S)
-    body = card[card.index(BEGIN) : card.index(END) + len(END)]
-    return f"---\n{data.to_yaml()}\n---\n{own_text}{body}{after}"
+    """`card` with what others wrote into an `existing` one: text outside zoo's part, and header keys that zoo does not set."""
+    header, text = _split(existing.replace("\r\n", "\n"))
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        before, after = "", f"\n{text.strip()}\n" if text.strip() else "\n"
+    ours, body = _split(card)[0], card[card.index(BEGIN) : card.index(END) + len(END)]
+    kept = {key: value for key, value in header.items() if key not in ours}
+    if ours.get("license") == "unknown" and header.get("license"):
+        kept["license"] = header["license"]
+    data = ModelCardData(**{**ours, **kept}, ignore_metadata_errors=True)
+    return f"---\n{data.to_yaml()}\n---\n{before}{body}{after}"
+
+
+def _split(card: str) -> tuple[dict[str, Any], str]:
+    """Header and text; a header that cannot be read is none."""
+    found = re.match(r"---\n(.*?)\n---(?:\n|\Z)", card, flags=re.S)
+    if not found:
+        return {}, card
+    try:
+        header = yaml.safe_load(found[1])
+    except (yaml.YAMLError, ValueError, RecursionError):
+        header = None
+    return (header if isinstance(header, dict) else {}), card[found.end() :]
 
 
 def _header(
@@ -117,12 +130,17 @@ def _summary(about: Mapping[str, Any], recipe: Recipe | None, metrics: Mapping[s
         " beside ".join(f"`{_plain(base['name'])}`" for base in about.get("base", []))
         or f"`{_plain(about['backbone'])}`"
     )
-    text = f"An image classifier with {len(about['classes']):,} classes: {names} with the head `{_plain(about['head']['name'])}`"
+    text = f"An image classifier with {len(about['classes']):,} classes: {names} with the head `{_plain(about['head']['name'].removeprefix('timm-zoo:'))}`"
     if recipe is None:
         return f"{text}."
     epochs = (metrics or {}).get("epochs", recipe.train.epochs)
     schedule, source = _plain(recipe.schedule.name), _plain(shown_source(recipe.data.source))
     return f"{text}, fine-tuned on `{source}` with the schedule `{schedule}` for {epochs} epochs."
+
+
+def _own(name: str) -> str:
+    """A part's name, without the owner where that is the zoo."""
+    return name.removeprefix(f"{OWN}:")
 
 
 def _results(metrics: Mapping[str, Any] | None, recipe: Recipe | None, pictures: bool) -> str:

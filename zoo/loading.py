@@ -9,9 +9,11 @@ from pydantic import BaseModel, ValidationError
 
 from zoo import yaml12
 from zoo.catalog import find_recipe
+from zoo.contracts import HEAD
 from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean, nearest
-from zoo.plugins import PLUGIN, Kind, find, find_backbone, resolve
+from zoo.plugins import OWN, PLUGIN, Kind, find, find_backbone, resolve
 from zoo.recipe import Model, Named, Optim, Part, Recipe, Section, Train
+from zoo.schedules.planning import planned
 from zoo.signature import signature
 
 COMMAND_LINE = "command line"
@@ -113,6 +115,8 @@ def _recipe(tree: dict[str, Any], where: Mapping[tuple, str], label: str) -> Rec
     except ValidationError as error:
         faults = [(path, _sentence(*same)) for path, same in groupby(error.errors(), lambda e: _user_path(e["loc"]))]
     faults += [*_part_faults(tree), *_faults_beside_options(tree), *_transfer_faults(tree)]
+    if recipe is not None and not faults:
+        faults = list(_schedule_faults(recipe))
     if faults or recipe is None:
         raise RecipeError(f"{_place(path, where, label)}: {'.'.join(path)}: {text}" for path, text in faults)
     return recipe
@@ -205,6 +209,17 @@ def _faults_beside_options(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str,
             yield (section, key), str(error)
         else:
             yield from (((section, "options", option), text) for option, text in faults)
+
+
+def _schedule_faults(recipe: Recipe) -> Iterable[tuple[tuple[str, ...], str]]:
+    """What one of the zoo's own schedules refuses whatever the model, tried on more groups than any model has."""
+    plugin, spec = find("schedule", recipe.schedule.name), recipe.schedule
+    groups = ("stem", *(f"stage{i}" for i in range(1, 100)), HEAD)
+    if plugin.owner == OWN:
+        try:
+            planned(plugin, {group: (group,) for group in groups}, recipe.train.epochs, spec.options)
+        except UsageError as error:
+            yield ("schedule",), str(error).removeprefix("schedule: ")
 
 
 def _transfer_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:

@@ -1,5 +1,6 @@
 """Pictures of a run as PNG: the confusion matrix and the training curves."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,8 @@ def draw_confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequenc
     side = max(4.5, min(14.0, 0.5 * len(classes) + 2)) if few else 9.0
     figure, axes = _figure(side + 1, side)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix, share of each true class")
+    number = "" if few else ", by its number"
+    axes.set(xlabel=f"predicted class{number}", ylabel=f"true class{number}", title="Share of each true class")
     if few:
         names = [_short(name) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
@@ -27,9 +29,9 @@ def draw_confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequenc
         for i, j in np.ndindex(shares.shape):
             if counts[i, j]:
                 axes.text(j, i, f"{shares[i, j]:.2f}".lstrip("0") if shares[i, j] < 1 else "1", ha="center", va="center",
-                          fontsize=7, color="white" if shares[i, j] > 0.5 else "black")  # fmt: skip
+                          fontsize=8, color="white" if shares[i, j] > 0.5 else "black")  # fmt: skip
     figure.colorbar(image, ax=axes, fraction=0.04)
-    figure.savefig(file, dpi=110)
+    _save(figure, file)
 
 
 def draw_curves(file: Path, events: Sequence[Mapping[str, Any]], metric: str) -> None:
@@ -40,7 +42,6 @@ def draw_curves(file: Path, events: Sequence[Mapping[str, Any]], metric: str) ->
     loss.plot(number, [e["train_loss"] for e in epochs], "o-", label="training", markersize=3)
     loss.plot(number, [e["validation"]["loss"] for e in epochs], "o-", label="validation", markersize=3)
     loss.set(xlabel="epoch", title="loss")
-    loss.legend()
     score.plot(number, [e["validation"][metric] for e in epochs], "o-", color="tab:green", markersize=3)
     score.set(xlabel="epoch", title=f"validation {metric}")
     for axes in (loss, score):
@@ -48,8 +49,9 @@ def draw_curves(file: Path, events: Sequence[Mapping[str, Any]], metric: str) ->
         axes.locator_params(axis="x", integer=True)
         for before, after in pairwise(epochs):
             if before["phase"] != after["phase"]:
-                axes.axvline(before["epoch"] + 0.5, color="grey", linestyle=":")
-    figure.savefig(file, dpi=110)
+                axes.axvline(before["epoch"] + 0.5, color="grey", linestyle=":", label=f"phase {after['phase']} begins")
+    loss.legend()
+    _save(figure, file)
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
@@ -60,6 +62,13 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(1, columns)
+
+
+def _save(figure: Any, file: Path) -> None:
+    """The same picture is the same file; letters that the font lacks are drawn as boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(file, dpi=110, metadata={"Software": None})
 
 
 def _short(name: str) -> str:

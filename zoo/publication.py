@@ -94,8 +94,7 @@ def _model_and_run(source: Path) -> tuple[Path, Run | None]:
 def _stage_run(run: Run, folder: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
     """Recipe, metrics, environment and pictures, without what names this machine's folders."""
     recipe = read_recipe(run.recipe)
-    source = recipe.data.model_copy(update={"source": shown_source(recipe.data.source)})
-    (folder / "recipe.yaml").write_text(dump_recipe(recipe.model_copy(update={"data": source})), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(dump_recipe(_without_folders(recipe)), encoding="utf-8")
     metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
     metrics.pop("run", None)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2))
@@ -105,6 +104,25 @@ def _stage_run(run: Run, folder: Path) -> tuple[Recipe, dict[str, Any], dict[str
     draw_confusion(folder / "confusion.png", metrics["confusion_matrix"], metrics["classes"])
     draw_curves(folder / "curves.png", run.history(), recipe.train.best_by)
     return recipe, metrics, environment
+
+
+def _without_folders(recipe: Recipe) -> Recipe:
+    """The recipe with the last part of each path alone, since the folders above it concern nobody else."""
+    model, data = recipe.model, recipe.data
+    pretrained = Path(model.pretrained).name if isinstance(model.pretrained, str) else model.pretrained
+    names = [_last(name) for name in (model.backbone, *model.beside)]
+    update = {"pretrained": pretrained, "backbone": names[0], "beside": names[1:]}
+    return recipe.model_copy(
+        update={
+            "model": model.model_copy(update=update),
+            "data": data.model_copy(update={"source": shown_source(data.source)}),
+        }
+    )
+
+
+def _last(backbone: str) -> str:
+    kind, colon, path = backbone.partition(":")
+    return f"{kind}:{Path(path).name}" if kind == "local-dir" and colon else backbone
 
 
 def preprocessor(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -174,7 +174,7 @@ class EarlyStop(Section):
 class Train(Section):
     """How long, how exactly, and what is kept."""
 
-    epochs: Positive = 5
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 5
     """Passes over the training data, all phases together."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """One seed gives one result: splits, initial head, order, augmentation, dropout."""

@@ -88,7 +88,7 @@ def test_config_says_how_to_use_the_model(tmp_path):
         "backbone": "timm:test_resnet",
         "options": {"global_pool": "avg"},
         "in_chans": 1,
-        "head": {"name": "linear", "dropout": 0.1},
+        "head": {"name": "timm-zoo:linear", "dropout": 0.1},
         "top": "replace",
         "insert": None,
         "cut": None,
@@ -300,3 +300,21 @@ def test_damaged_folders_of_timm(timms, spoil, message):
     found, expected = str(caught.value), message.format(folder=timms)
     assert found == expected if not expected.endswith(": ") else found.startswith(expected)
     assert "\n" not in found
+
+
+@pytest.mark.parametrize("where", ["zoo", "timm"])
+def test_a_model_far_larger_than_its_weights_is_not_built(tmp_path, where):
+    folder = tmp_path / "model"
+    saved(folder, "test_vit")
+    config = json.loads((folder / "config.json").read_text())
+    wide = {"embed_dim": 4096, "depth": 100}
+    if where == "zoo":
+        config["zoo"]["options"] |= wide
+    else:
+        del config["zoo"]
+        config["model_args"] |= wide
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        ModelError, match=r"asks for a model of 16,785,334,277 numbers, but its weights hold 300,421; it is not b"
+    ):
+        load(folder)

@@ -24,7 +24,7 @@ KINDS = {
     "stacked": ["model.top=stack"],
     "beside": ["model.beside=[test_efficientnet]"],
 }
-TIMM = {"mlp": "features", "stacked": "features", "plugin": "nothing", "cut": "nothing", "beside": "nothing"}
+TIMM = {"mlp": "features", "stacked": "features", "cut": "nothing", "beside": "nothing"}
 """What plain timm loads of those that it does not load whole."""
 TINY = (
     *("model.backbone=test_resnet", "model.pretrained=false", "data.limit=40", "data.image_size=32"),

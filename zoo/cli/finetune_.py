@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -122,7 +123,7 @@ def finish(train, json_: bool) -> int:
             )
             if "pushed" in result:
                 click.echo(f"published at {result['pushed']}")
-            click.echo(f"next: zoo predict {result['run']} PICTURE...")
+            click.echo(f"next: zoo predict {quote(str(result['run']))} PICTURE...")
     sys.stdout.flush()
     return 0
 

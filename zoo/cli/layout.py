@@ -2,6 +2,7 @@
 
 import click
 
+from zoo.cli.screen import span
 from zoo.contracts import Phase
 from zoo.verbs.schedule import Layout
 
@@ -23,22 +24,14 @@ def print_layout(layout: Layout) -> None:
     rows = [columns]
     for i, phase in enumerate(layout.phases):
         counts = [f"{layout.trainable[i]:,}"] if layout.trainable else []
-        rows.append([str(i + 1), str(phase.epochs), _trains(phase, groups), *counts, _rate(phase), _remarks(phase)])
+        rows.append(
+            [str(i + 1), str(phase.epochs), span(phase.trainable, groups), *counts, _rate(phase), _remarks(phase)]
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = zip(columns, row, widths, strict=True)
         click.echo("  ".join(t.ljust(w) if c in TEXT else t.rjust(w) for c, t, w in cells).rstrip())
     click.echo("rate: times optim.lr, at its peak in the phase")
-
-
-def _trains(phase: Phase, groups: tuple[str, ...]) -> str:
-    """'everything', 'stage3 to head', or the groups by name where there are gaps."""
-    chosen = tuple(g for g in groups if g in phase.trainable)
-    if chosen == groups:
-        return "everything"
-    start = groups.index(chosen[0])
-    together = len(chosen) > 1 and chosen == groups[start : start + len(chosen)]
-    return f"{chosen[0]} to {chosen[-1]}" if together else ", ".join(chosen)
 
 
 def _rate(phase: Phase) -> str:

@@ -1,5 +1,7 @@
 """zoo pull"""
 
+from shlex import quote
+
 import click
 
 from zoo.cli.output import as_json, print_json
@@ -24,5 +26,5 @@ def command(name: str, to: str | None, json_: bool) -> int:
     else:
         about = f"{len(result['classes'])} classes, {result['parameters'] / 1e6:.1f} M parameters"
         click.echo(f"{result['repository']}@{result['revision'][:12]} in {result['folder']}: {about}")
-        click.echo(f"next: zoo predict {result['folder']} PICTURE...", err=True)
+        click.echo(f"next: zoo predict {quote(str(result['folder']))} PICTURE...", err=True)
     return 0

@@ -8,6 +8,12 @@ import click
 
 from zoo.cli.output import as_json, print_json
 
+TIMM = {
+    "model": "loads the whole model",
+    "features": "loads the features; the head is zoo's",
+    "nothing": "cannot load it; zoo can",
+}
+
 
 @click.command()
 @click.argument("source", metavar="RUN|MODEL", type=click.Path())
@@ -20,7 +26,7 @@ from zoo.cli.output import as_json, print_json
 @click.option("--dry-run", is_flag=True, help="Stage, check and show; needs no network and no token.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
-def command(source: str, repo: str | None, yes: bool, json_: bool, **options: Any) -> int:
+def command(source: str, repo: str | None, dry_run: bool, yes: bool, json_: bool, **options: Any) -> int:
     """Publish a run or a model on the Hugging Face Hub: checked before, one commit, compared after.
 
     \b
@@ -28,18 +34,17 @@ def command(source: str, repo: str | None, yes: bool, json_: bool, **options: An
     zoo push runs/my-run ann/pets --dry-run
     """
     from zoo.cli.screen import Screen
+    from zoo.hub.repository import Destination
     from zoo.verbs.push import push
 
     def confirm(plan: Mapping[str, Any]) -> bool:
         _show(plan)
-        if yes:
-            return True
-        if not sys.stdin.isatty():
-            raise click.UsageError("nobody is there to answer; say --yes", click.get_current_context())
-        return click.confirm("Push?", err=True)
+        return yes or click.confirm("Push?", err=True)
 
-    result = push(source, repo, confirm=confirm, reporter=Screen(), **options)
-    if options["dry_run"]:
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise click.UsageError("nobody is there to answer; say --yes", click.get_current_context())
+    result = push(source, Destination(repo or "", **options), dry_run=dry_run, confirm=confirm, reporter=Screen())
+    if dry_run:
         _show(result)
     if json_:
         print_json(result)
@@ -51,13 +56,14 @@ def command(source: str, repo: str | None, yes: bool, json_: bool, **options: An
 
 def _show(plan: Mapping[str, Any]) -> None:
     """What would be published, on stderr."""
-    timm = {"model": "with its head", "features": "as features; the head is zoo's"}.get(
-        plan["plain_timm"], "not at all"
-    )
+    state = f"{'exists' if plan['exists'] else 'new'}, {plan['visibility']}"
+    checked = ", ".join(f"{how} differs by {value:.1g}" for how, value in plan["differences"].items())
     lines = [
-        f"to       {plan['endpoint']}/{plan['repository'] or 'user/name'} ({'exists' if plan['exists'] else 'new'}, {plan['visibility']})",
+        f"to       {plan['endpoint']}/{plan['repository'] or 'user/name'} ({state})",
         f"licence  {plan['licence']} (of the weights that training started from)",
-        f"checked  {', '.join(plan['differences'])}: largest relative difference {max(plan['differences'].values()):.1g}; plain timm loads it {timm}",
+        f"checked  {checked}, in a fresh process",
+        f"timm     {TIMM[plan['plain_timm']]}",
+        f"files    {sum(plan['files'].values()) / 1e6:.2f} MB",
         *(f"         {size / 1e6:>8.2f} MB  {name}" for name, size in plan["files"].items()),
     ]
     click.echo("\n".join(lines), err=True)

@@ -1,6 +1,6 @@
 """What a run draws on stderr: the plan, a progress bar with images/s and time left, one line an epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -48,8 +48,7 @@ class Screen(Reporter):
         ):
             table.add_column(column, justify=side)
         for number, phase in enumerate(plan["phases"], 1):
-            everything = len(phase["trains"]) == len(plan["groups"])
-            trains = "everything" if everything else _span(phase["trains"])
+            trains = span(phase["trains"], list(plan["groups"]))
             trains += {"norm": ", below the head norms only", "bias": ", below the head biases only"}.get(
                 phase["kind"], ""
             )
@@ -112,8 +111,14 @@ class Screen(Reporter):
         )
 
 
-def _span(groups: list[str]) -> str:
-    return groups[0] if len(groups) == 1 else f"{groups[0]} to {groups[-1]}"
+def span(chosen: Sequence[str], groups: Sequence[str]) -> str:
+    """'everything', 'stage3 to head', or the groups by name where there are gaps."""
+    if len(chosen) == len(groups):
+        return "everything"
+    ordered = [g for g in groups if g in chosen]
+    start = groups.index(ordered[0])
+    together = len(ordered) > 1 and ordered == list(groups[start : start + len(ordered)])
+    return f"{ordered[0]} to {ordered[-1]}" if together else ", ".join(ordered)
 
 
 def _size(count: int) -> str:

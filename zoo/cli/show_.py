@@ -80,13 +80,13 @@ def _recipe(name: str, json_: bool) -> int:
 
 
 def _part(name: str, json_: bool) -> int:
-    """Every head, schedule and backbone of this name."""
-    from zoo.plugins import installed
+    """Every part of this name, of any kind."""
+    from zoo.plugins import KINDS, installed
     from zoo.signature import signature
-    from zoo.timm_index import timm_models
+    from zoo.timm_index import timm_models, timm_optimizers
 
     found = []
-    for kind in ("head", "schedule", "backbone"):
+    for kind in (kind for kind in KINDS if kind != "recipe"):
         for plugin in installed(kind):
             if name in (plugin.name, plugin.full_name):
                 about = signature(plugin)
@@ -105,10 +105,14 @@ def _part(name: str, json_: bool) -> int:
     if bare in timm_models():
         doc = "An architecture of timm. model.options takes the options of its class, such as drop_path_rate."
         found.append({"kind": "backbone", "name": bare, "owner": "timm", "doc": doc, "options": []})
+    if name in timm_optimizers():
+        found.append(
+            {"kind": "optimizer", "name": name, "owner": "timm", "doc": timm_optimizers()[name], "options": []}
+        )
     if name.startswith(ELSEWHERE):
         found.append({"kind": "backbone", "name": name, "owner": "timm", "doc": _elsewhere(name), "options": []})
     if not found:
-        raise UnknownName("name", name, _known(), "See zoo list recipes, heads, schedules or backbones")
+        raise UnknownName("name", name, _known(), "See zoo list recipes, heads, schedules, backbones, losses, adapters")
     if json_:
         print_json(found)
     else:

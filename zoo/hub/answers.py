@@ -73,7 +73,6 @@ def _meaning(problem: "HfHubHTTPError", repo: str) -> str:
     known = {
         401: "the Hub does not know your token (hf auth login)",
         403: f"your token may not write to {repo}; it needs the role write, and the owner must be you or your organisation",
-        409: "the name is taken by something else",
         412: "the repository changed meanwhile, and nothing of that is overwritten",
         413: "a file is too large for the Hub",
         429: f"too many requests{f'; wait {wait} s' if wait else ''}",

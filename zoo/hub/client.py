@@ -4,7 +4,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from zoo.errors import HubError, UsageError
@@ -31,16 +31,24 @@ def patience() -> float:
 
 def patient() -> None:
     """Give the Hub's client a time limit on each answer, downloads by other libraries included."""
-    from huggingface_hub import constants, set_client_factory
+    from huggingface_hub import set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
-    def client():
+    limit = patience()
+
+    def hurry(request: Any) -> None:
+        """Many calls of the client say themselves that they wait for ever."""
+        given = request.extensions.get("timeout", {})
+        limits = {kind: min(given.get(kind) or limit, limit) for kind in ("connect", "read", "write", "pool")}
+        request.extensions["timeout"] = limits
+
+    def client() -> Any:
         made = default_client_factory()
-        made.timeout = patience()
+        hooks = made.event_hooks
+        made.event_hooks = {**hooks, "request": [*hooks["request"], hurry]}
         return made
 
     set_client_factory(client)
-    constants.HF_HUB_DOWNLOAD_TIMEOUT = constants.HF_HUB_ETAG_TIMEOUT = patience()
 
 
 def api(write: bool = False) -> "HfApi":

@@ -123,9 +123,17 @@ class Repository:
             return path.read_text(encoding="utf-8", errors="replace")
 
     def _created(self) -> Contents:
+        from huggingface_hub.errors import HfHubHTTPError
+
         with self._explained("creating"):
-            self.client.create_repo(self.to.repo, private=not self.to.public, exist_ok=True)
+            try:
+                self.client.create_repo(self.to.repo, private=not self.to.public)
+            except HfHubHTTPError as problem:
+                if problem.response.status_code != 409:
+                    raise
         made = replace(self.read(), card="")
+        if not made.exists:
+            raise HubError(f"the name {self.to.repo} is taken by something that your token may not see; choose another")
         if made.files.keys() - BORN_WITH:
             raise HubError(f"{self.to.repo} was made by somebody else meanwhile. {self.again}")
         return made

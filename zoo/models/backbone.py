@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,11 @@ def classifier_prefixes(model: nn.Module) -> tuple[str, ...]:
         classifier = model.get_classifier()
     except AttributeError:
         classifier = None
-    parts = classifier if isinstance(classifier, tuple | list | nn.ModuleList) else [classifier]
+    parts = list(classifier) if isinstance(classifier, tuple | list | nn.ModuleList) else [classifier]
+    named = config(model).get("classifier") or () if hasattr(model, "pretrained_cfg") else ()
+    for name in (named,) if isinstance(named, str) else named:
+        with suppress(AttributeError):  # VOLO's second classifier, which get_classifier leaves out
+            parts.append(model.get_submodule(name))
     wanted = {id(p) for part in parts if isinstance(part, nn.Module) for p in part.parameters()}
     names = {name.rpartition(".")[0] + "." for name, p in model.named_parameters() if id(p) in wanted}
     return tuple(sorted(names))

@@ -147,7 +147,7 @@ def output_shape(model: nn.Module, image_size: int, in_chans: int) -> tuple[int,
 def _run(model: nn.Module, function: Callable, image_size: int, in_chans: int) -> torch.Tensor:
     """`function` of one blank image, with `model` in eval mode."""
     try:
-        with evaluating(model), torch.inference_mode():
+        with evaluating(model), torch.no_grad():  # timm's ConViT keeps a tensor of its first pass, and trains on it
             return function(_blank(model, image_size, in_chans))
     except (RuntimeError, AssertionError, ValueError) as error:
         own = published_size(model)[-1]

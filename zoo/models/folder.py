@@ -7,6 +7,7 @@ README.md            model card
 """
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,26 +17,31 @@ from typing import Any
 import numpy as np
 import timm
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from timm.models import get_model_traits
 from timm.models._hub import save_config_for_hf
 from torch import nn
 
 from zoo.contracts import API_VERSION
+from zoo.data.images import UnreadableImage
 from zoo.data.loader import Normalise
 from zoo.data.pixels import View
-from zoo.errors import ModelError
+from zoo.errors import DataError, ModelError
 from zoo.files import disk_faults, sync, sync_tree
 from zoo.models.backbone import config, native_size, one_line, per_channel, read_safetensors
 from zoo.models.classifier import Classifier, build_classifier
 from zoo.models.transfer import Beside, Cut, Wrapped, innermost
-from zoo.plugins import find_backbone
+from zoo.plugins import find, find_backbone
 from zoo.recipe import Model, Named, Recipe
 from zoo.remote import local
 from zoo.timm_index import timm_models
 
+SLACK = 100_000_000
+"""Numbers that a model may have beyond its weights' before it is not even built; the real comparison comes later."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class ImageClassifier:
     """A trained model with everything needed to use it.
 
@@ -49,14 +55,28 @@ class ImageClassifier:
     normalise: Normalise
     about: Mapping[str, Any]
 
-    def inputs(self, images: Sequence[Any]) -> torch.Tensor:
-        """Paths, bytes or PIL images -> normalised (B, C, size, size). Raises DataError for an unreadable one."""
-        views = [self.view(image) for image in images]
+    def __repr__(self) -> str:
+        head = self.about.get("head", {}).get("name", "linear")
+        return f"ImageClassifier({len(self.classes)} classes, {self.view.size} px, head {head})"
+
+    def inputs(self, images: Any) -> torch.Tensor:
+        """Paths, bytes or PIL images, or one alone -> normalised (B, C, size, size). Raises DataError for an unreadable one."""
+        images = images if isinstance(images, list | tuple) else [images]
+        if not images:
+            raise DataError("no picture was given")
+        views = [self._view(image) for image in images]
         return self.normalise(torch.from_numpy(np.stack(views)))
 
+    def _view(self, image: Any) -> np.ndarray:
+        try:
+            return self.view(image)
+        except UnreadableImage as problem:
+            name = f"{image}: " if isinstance(image, str | Path) else ""
+            raise UnreadableImage(f"{name}{problem}") from problem
+
     @torch.inference_mode()
-    def __call__(self, images: Sequence[Any]) -> torch.Tensor:
-        """Probabilities (B, K) for paths, bytes or PIL images."""
+    def __call__(self, images: Any) -> torch.Tensor:
+        """Probabilities (B, K) for paths, bytes or PIL images, or for one alone (1, K)."""
         return self.model(self.inputs(images)).float().softmax(1)
 
 
@@ -133,7 +153,7 @@ def _config(
         "backbone": name,
         "options": options,
         "in_chans": view.channels,
-        "head": {"name": recipe.model.head.name, **recipe.model.head.options},
+        "head": {"name": find("head", recipe.model.head.name).full_name, **recipe.model.head.options},
         **recipe.model.model_dump(include={"top", "insert", "cut", "beside"}),
         "outputs": {"replace": None, "keep": len(classes), "stack": backbone.num_classes}[recipe.model.top],
         "classes": list(classes),
@@ -205,7 +225,12 @@ def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:
         in_chans=about["in_chans"],
         **{key: about[key] for key in ("top", "insert", "cut", "beside") if key in about},
     )
-    model = build_classifier(spec, len(about["classes"]), about["image_size"], False, about.get("outputs"))
+
+    def build() -> nn.Module:
+        return build_classifier(spec, len(about["classes"]), about["image_size"], False, about.get("outputs"))
+
+    _check_size(build, path)
+    model = build()
     for name, module in _parts(model).items():
         file = path / f"{name}.safetensors"
         _fill(module, read_safetensors(file), file)
@@ -213,6 +238,31 @@ def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:
     return ImageClassifier(
         model, tuple(about["classes"]), view, Normalise(tuple(about["mean"]), tuple(about["std"]), False), about
     )
+
+
+def _check_size(build: Callable[[], nn.Module], path: Path) -> None:
+    """Raises ModelError where `build` would make a far larger model than the weights are of; tried without any memory."""
+    held = sum(math.prod(shape) for file in path.glob("*.safetensors") for shape in _shapes(file))
+    try:
+        with torch.device("meta"):
+            asked = sum(tensor.numel() for tensor in build().state_dict().values())
+    except (
+        Exception
+    ):  # a few models cannot be built so; what is wrong with the others shows when they are built for real
+        return
+    if asked > held + SLACK:
+        raise ModelError(
+            f"{path / 'config.json'} asks for a model of {asked:,} numbers, but its weights hold {held:,}; it is not built"
+        )
+
+
+def _shapes(file: Path) -> list[list[int]]:
+    """Of each tensor, from the header alone; none where it is damaged, which reading it says better."""
+    try:
+        with safe_open(file, "pt") as tensors:
+            return [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+    except Exception:
+        return []
 
 
 def _fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
@@ -231,6 +281,7 @@ def _fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) ->
 
 def _load_timm(path: Path, written: Mapping[str, Any]) -> ImageClassifier:
     read_safetensors(path / "model.safetensors")  # without it timm would look for a pickle
+    _check_size(lambda: timm.create_model(f"local-dir:{path}"), path)
     try:
         model = timm.create_model(f"local-dir:{path}", pretrained=True)
     except RuntimeError as error:

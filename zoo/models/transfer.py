@@ -146,7 +146,7 @@ def cut(model: nn.Module, stage: str, example: torch.Tensor) -> Cut:
     """
     index = _stage_index(model, stage)
     part = Cut(model, index)
-    with evaluating(model), torch.inference_mode():
+    with evaluating(model), torch.no_grad():
         before = part.forward_features(example)
         try:
             model.prune_intermediate_layers([index], prune_norm=True, prune_head=True)

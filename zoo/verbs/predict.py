@@ -59,7 +59,7 @@ def _results(classifier: ImageClassifier, files: list[Path], top: int) -> Iterat
             try:
                 views[file] = classifier.inputs([file])[0]
             except UnreadableImage as problem:
-                errors[file] = str(problem)
+                errors[file] = str(problem.__cause__ or problem)
         answers = dict(zip(views, _top(classifier, list(views.values()), top), strict=True))
         for file in batch:
             yield {"file": str(file), **({"classes": answers[file]} if file in answers else {"error": errors[file]})}
