@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hubs import serving
 
 from zoo.data.source import ADVICE
 from zoo.hub import first_line
@@ -136,3 +137,12 @@ def test_a_hub_that_refuses_or_hangs_up(
 def test_first_line() -> None:
     assert first_line(ValueError("\n \nwhat\nmore")) == "what"
     assert first_line(KeyError()) == "KeyError"
+
+
+def test_nothing_fetched_in_the_clear_carries_a_token(tmp_path: Path) -> None:
+    """By the libraries that fetch weights; the address is this machine's, but none of the names that are known to be."""
+    with serving(tmp_path / "served", tmp_path / "home", host="127.0.0.2") as hub:
+        code = SAY.format(MODEL.format("test_resnet"))
+        done = hub.run(sys.executable, "-c", code, NO_PROXY="127.0.0.2")
+        assert done.stdout.startswith("ModelError: 'test_resnet' cannot be fetched: ")
+        assert hub.asked("HEAD", "resolve") and not any(line.token for line in hub.server.log)

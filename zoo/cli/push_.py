@@ -63,7 +63,13 @@ def _show(plan: Mapping[str, Any]) -> None:
         f"licence  {plan['licence']} (of the weights that training started from)",
         f"checked  {checked}, in a fresh process",
         f"timm     {TIMM[plan['plain_timm']]}",
-        f"files    {sum(plan['files'].values()) / 1e6:.2f} MB",
-        *(f"         {size / 1e6:>8.2f} MB  {name}" for name, size in plan["files"].items()),
+        *(
+            f"{'files' if not i else '':<9}{_size(size):>10}  {name}"
+            for i, (name, size) in enumerate(plan["files"].items())
+        ),
     ]
     click.echo("\n".join(lines), err=True)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"

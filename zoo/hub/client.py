@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ def api(write: bool = False) -> "HfApi":
     Raises UsageError for an endpoint without https beyond this machine, HubError without a token to write with.
     """
     from huggingface_hub import HfApi, constants, get_token
+    from huggingface_hub.utils import disable_progress_bars
 
     token = get_token()
     if token and not is_safe(constants.ENDPOINT):
@@ -70,6 +72,8 @@ def api(write: bool = False) -> "HfApi":
     if constants.HF_HUB_OFFLINE:
         raise HubError("HF_HUB_OFFLINE is set; unset it to reach the Hub")
     patient()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     return HfApi(endpoint=constants.ENDPOINT, token=token or False, library_name="timm-zoo")
 
 

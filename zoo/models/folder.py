@@ -142,6 +142,7 @@ def _config(
     labels = {"label_names": list(classes)} if backbone is model else {}
     save_config_for_hf(backbone, str(path), model_config=labels, data_config=how)
     written = json.loads(path.read_text())
+    written.get("model_args", {}).pop("num_classes", None)  # timm finds it beside; transformers would be given it twice
     name, options = _rebuildable(recipe.model, written)
     if readable_by_timm(model) == "nothing":
         written["architecture"] = "zoo-only"  # so that plain timm refuses instead of loading a part
