@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.cli.screen import Screen, duration
+from zoo.cli.screen import Screen, duration, span
 
 PLAN = {
     "backbone": "lite0", "head": "linear", "parameters": 3_383_818, "source": "photos", "classes": 10,
@@ -79,3 +79,18 @@ def test_a_bar_on_a_terminal(capsys, monkeypatch):
 )  # fmt: skip
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("chosen", "text"),
+    [
+        (["a", "b", "c", "d"], "everything"),
+        (["c", "d"], "c to d"),
+        (["d"], "d"),
+        (["a", "d"], "a, d"),
+        (["d", "a", "b"], "a, b, d"),
+    ],
+    ids=["all", "top", "one", "gap", "gap in any order"],
+)
+def test_groups_are_told_with_their_gaps(chosen, text):
+    assert span(chosen, ["a", "b", "c", "d"]) == text

@@ -11,7 +11,7 @@ from small import CLASSES, classifier, images, logits, recipe
 import zoo
 from zoo.data.loader import Normalise
 from zoo.data.pixels import View
-from zoo.errors import ModelError, RunError
+from zoo.errors import DataError, ModelError, RunError
 from zoo.models.classifier import Classifier
 from zoo.models.folder import load, save_model
 
@@ -318,3 +318,22 @@ def test_a_model_far_larger_than_its_weights_is_not_built(tmp_path, where):
         ModelError, match=r"asks for a model of 16,785,334,277 numbers, but its weights hold 300,421; it is not b"
     ):
         load(folder)
+
+
+def test_a_classifier_takes_one_picture_or_several_and_names_the_one_it_cannot_read(tmp_path):
+    saved(tmp_path / "model")
+    back = load(tmp_path / "model")
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (40, 50), "red").save(picture)
+    torch.testing.assert_close(back(picture), back([picture, picture])[:1])
+    assert repr(back) == "ImageClassifier(5 classes, 32 px, head timm-zoo:linear)"
+    with pytest.raises(DataError, match=r"nope\.png: the file is missing"):
+        back(["nope.png"])
+    with pytest.raises(DataError, match="no picture was given"):
+        back([])
+
+
+def test_a_saved_model_says_whose_head_it_has_and_outlives_a_clash(tmp_path, install):
+    saved(tmp_path / "model")
+    install("zoo-paw", heads={"linear": "zoo_paw:linear"}, files={"zoo_paw.py": "def linear(features, num_classes): ..."})
+    assert load(tmp_path / "model").classes == CLASSES
