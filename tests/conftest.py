@@ -60,6 +60,17 @@ def hub(hub_server: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     hub_server.faults.clear()
 
 
+@pytest.fixture(autouse=True)
+def online_again() -> Iterator[None]:
+    """A test that made its process give the Hub up leaves that to no other."""
+    before = os.environ.get("HF_HUB_OFFLINE")
+    yield
+    if os.environ.get("HF_HUB_OFFLINE") != before:
+        os.environ.pop("HF_HUB_OFFLINE", None) if before is None else os.environ.update(HF_HUB_OFFLINE=before)
+        if "huggingface_hub.constants" in sys.modules:
+            sys.modules["huggingface_hub.constants"].HF_HUB_OFFLINE = bool(before)
+
+
 Install = Callable[..., Path]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 60.0
 TRIES = 3
-"""How often a download is begun that the network cut."""
+"""How often a download is begun that the network cut, and an upload of a large file."""
 
 
 def patience() -> float:
@@ -50,6 +50,9 @@ def patient() -> None:
         return made
 
     set_client_factory(client)
+    for name in ("READ_TIMEOUT", "CONNECT_TIMEOUT"):  # of the client that uploads large files
+        os.environ.setdefault(f"HF_XET_CLIENT_{name}", f"{math.ceil(limit)}s")
+    os.environ.setdefault("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", str(TRIES))
 
 
 def api(write: bool = False) -> "HfApi":

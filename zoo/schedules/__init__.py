@@ -166,7 +166,7 @@ def discriminative(groups: tuple[str, ...], epochs: int, factor: float = 2.6) ->
 def _check_head_epochs(head_epochs: int, epochs: int) -> None:
     _check(
         0 < head_epochs < epochs,
-        f"head_epochs is {head_epochs}, but must lie between 1 and epochs - 1 = {epochs - 1}. Set schedule.head_epochs",
+        f"head_epochs is {head_epochs}, but must lie between 1 and epochs - 1 = {epochs - 1}",
     )
 
 
