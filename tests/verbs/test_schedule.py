@@ -50,7 +50,7 @@ def test_kinds_of_parameters_are_counted():
             r"^command line: schedule\.q: unknown option of schedule 'first-k' \(has: k\)",
         ),
         (("first-k", ["k=x"]), RecipeError, r"^command line: schedule\.k: expected int, found 'x'"),
-        (("two-stage", [], 1), UsageError, r"^schedule: 'two-stage' with train\.epochs=1: head_epochs is 1"),
+        (("two-stage", [], 1), UsageError, r"schedule: 'two-stage' with train\.epochs=1: head_epochs is 1"),
         (("none", [], 3, "resnet81"), RecipeError, r"^command line: model\.backbone: unknown backbone 'resnet81'"),
         (("none", [], 3, "local-dir:/nowhere"), ModelError | UsageError, "'local-dir:/nowhere' has no config.json"),
         (("norm-only", [], 3, "test_nfnet"), UsageError, "^schedule: trains only normalisation layers below the head"),
