@@ -18,9 +18,9 @@ Imports point down only (a test says so), and the light half imports no torch:
     zoo.scaffold   a new plugin's package, from zoo/templates
     zoo.loading    YAML + key=value -> Recipe
     zoo.catalog    recipe names -> files
-    zoo.signature  options of a part, read without importing it
+    zoo.signature  options of a part, read without importing it;  zoo.schedules  the own ones, and any of them planned
     zoo.plugins    entry points;  zoo.timm_index  timm's names
-    zoo.recipe, zoo.schedules, zoo.contracts, zoo.reporting, zoo.yaml12, zoo.errors
+    zoo.recipe, zoo.contracts, zoo.reporting, zoo.yaml12, zoo.errors
 """
 
 from typing import TYPE_CHECKING, Any

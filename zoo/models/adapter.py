@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from zoo.contracts import Adapted
-from zoo.errors import PluginError, UsageError, ZooError
+from zoo.errors import PluginError, UsageError
 from zoo.models.classifier import Classifier
 from zoo.models.transfer import Wrapped
-from zoo.plugins import find
+from zoo.plugins import calling, find
 from zoo.recipe import Named
 
 
@@ -56,18 +57,11 @@ def _holder(model: nn.Module) -> Classifier | Wrapped | None:
 
 def _adapted(backbone: nn.Module, spec: Named) -> Adapted:
     plugin = find("adapter", spec.name)
-    label = f"adapter '{plugin.name}' of {plugin.owner} {plugin.version}"
     factory = plugin.load()
-    try:
+    with calling(plugin, f"model.adapter: '{spec.name}' refuses", passing=(torch.OutOfMemoryError,)):
         adapted = factory(backbone, **spec.options)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"model.adapter: '{spec.name}' refuses: {error}") from error
-    except ZooError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{label} failed with {type(error).__name__}: {error}") from error
     if not isinstance(adapted, Adapted):
         raise PluginError(
-            f"{label} returned a {type(adapted).__name__}, but the contract asks for zoo.contracts.Adapted"
+            f"{plugin} returned a {type(adapted).__name__}, but the contract asks for zoo.contracts.Adapted"
         )
     return adapted

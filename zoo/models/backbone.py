@@ -51,8 +51,7 @@ def _create(spec: Model, image_size: int | None, own_weights: bool) -> nn.Module
         model = plugin.load()(pretrained=own_weights, in_chans=spec.in_chans, **spec.options)
         if lacking := [name for name in INTERFACE if not hasattr(model, name)]:
             raise PluginError(
-                f"backbone '{plugin.name}' of {plugin.owner} {plugin.version} gave a {type(model).__name__} without "
-                f"{', '.join(lacking)}, which the contract asks for"
+                f"{plugin} gave a {type(model).__name__} without {', '.join(lacking)}, which the contract asks for"
             )
         return model
     name = spec.backbone.removeprefix("timm:")

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from zoo.contracts import FeatureInfo
-from zoo.errors import ModelError, PluginError, UsageError, ZooError
+from zoo.errors import ModelError, PluginError, UsageError
 from zoo.models import transfer
 from zoo.models.backbone import build_backbone, config, native_size, published_size
 from zoo.models.heads.pooled import Pooled
 from zoo.models.mode import evaluating
 from zoo.models.transfer import Bottleneck, Inserted
-from zoo.plugins import find
+from zoo.plugins import calling, find
 from zoo.recipe import Model
 
 
@@ -48,20 +48,10 @@ def build_classifier(
         backbone.reset_classifier(outputs)
     if spec.top == "keep":
         return _kept(backbone, spec, num_classes, size)
-    try:
+    with calling(plugin, f"model.head: head '{spec.head.name}' refuses its options", passing=(RuntimeError,)):
         model = _with_head(backbone, factory, spec, num_classes, size, weights)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"model.head: head '{spec.head.name}' refuses its options: {error}") from error
-    except (ZooError, RuntimeError, MemoryError):
-        raise
-    except Exception as error:
-        owner = f"head '{plugin.name}' of {plugin.owner} {plugin.version}"
-        raise PluginError(f"{owner} failed with {type(error).__name__}: {error}") from error
-    shape = output_shape(model, size, spec.in_chans)
-    if shape != (1, num_classes):
-        raise PluginError(
-            f"head '{plugin.name}' of {plugin.owner} {plugin.version} gives {shape} instead of (1, {num_classes}) for one image"
-        )
+    if isinstance(model, Classifier) and (shape := output_shape(model, size, spec.in_chans)) != (1, num_classes):
+        raise PluginError(f"{plugin} gives {shape} instead of (1, {num_classes}) for one image")
     return model
 
 
@@ -120,7 +110,7 @@ def _kept(backbone: nn.Module, spec: Model, num_classes: int, size: int) -> nn.M
     if halved is None:
         raise ModelError(f"model.insert: no block fits between the features and the classifier of '{spec.backbone}'")
     backbone.reset_classifier(0)
-    features = transfer.Pooled(backbone)
+    features = transfer.PreLogits(backbone)
     block = Bottleneck(feature_info(features, size, spec.in_chans), spec.insert)
     return Classifier(features, Inserted(block, halved.top))
 

@@ -2,7 +2,7 @@
 
     replace   images -> stages -> features -> [head]                      the default, and no wrapper at all
     stack     images -> stages -> features -> classifier -> [head]        `Outputs`
-    insert    images -> stages -> features -> [block] -> head or classifier   `Pooled`, `Bottleneck`, `Inserted`
+    insert    images -> stages -> features -> [block] -> head or classifier   `PreLogits`, `Bottleneck`, `Inserted`
     cut       images -> stages up to a named one -> [head]                `Cut`
     beside    images -> backbone 1, backbone 2, ... -> features -> [head] `Beside`
 
@@ -46,7 +46,7 @@ class Outputs(Wrapped):
         return self.backbone(x)
 
 
-class Pooled(Wrapped):
+class PreLogits(Wrapped):
     """Features as the pretrained classifier reads them (B, D)."""
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
@@ -76,7 +76,7 @@ class Beside(nn.Module):
 
     def __init__(self, members: Sequence[nn.Module], in_chans: int) -> None:
         super().__init__()
-        self.members = nn.ModuleList(Pooled(member) for member in members)
+        self.members = nn.ModuleList(PreLogits(member) for member in members)
         mean, std = (torch.tensor([per_channel(config(m)[key], in_chans) for m in members]) for key in ("mean", "std"))
         self.register_buffer("scale", (std[0] / std)[:, :, None, None], persistent=False)
         self.register_buffer("shift", ((mean[0] - mean) / std)[:, :, None, None], persistent=False)

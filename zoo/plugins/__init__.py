@@ -9,7 +9,7 @@ at import, `SystemExit` included, becomes one PluginError that names its distrib
 """
 
 from zoo.plugins.module import locate
-from zoo.plugins.part import OWN, Kind, Plugin, said, shown, zoo_version
+from zoo.plugins.part import OWN, Kind, Plugin, calling, said, shown, zoo_version
 from zoo.plugins.registry import KINDS, PLUGIN, find, find_backbone, find_optimizer, installed, resolve, unreadable
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "PLUGIN",
     "Kind",
     "Plugin",
+    "calling",
     "find",
     "find_backbone",
     "find_optimizer",

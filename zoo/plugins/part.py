@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from typing import Any, Literal
 
 from zoo.contracts import API_VERSION
-from zoo.errors import PluginError
+from zoo.errors import PluginError, UsageError, ZooError
 from zoo.plugins.module import stated_contract
 
 Kind = Literal["backbone", "head", "schedule", "recipe", "adapter", "loss", "optimizer", "source"]
@@ -105,6 +105,24 @@ class Plugin:
         if isinstance(name, str) and NAME.fullmatch(name) and "." not in name and name != self.module.partition(".")[0]:
             return self.unusable(f"it needs the module '{name}', which is not installed", f"Try: pip install {name}")
         return self.unusable(said(error))
+
+
+@contextmanager
+def calling(plugin: Plugin, refused: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """The plugin's code runs here: a wrong option becomes a UsageError, a fault of its own a PluginError that names it.
+
+    refused: how the sentence about a wrong option begins; passing: what is not the plugin's fault, and goes through.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{refused}: {error}") from error
+    except (ZooError, MemoryError):
+        raise
+    except Exception as error:
+        raise PluginError(f"{plugin} failed with {said(error)}") from error
 
 
 def shown(text: str) -> str:

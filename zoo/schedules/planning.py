@@ -2,36 +2,32 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from zoo.contracts import Phase
-from zoo.errors import PluginError, UsageError
-
-if TYPE_CHECKING:
-    from zoo.plugins import Plugin
+from zoo.errors import PluginError
+from zoo.plugins import Plugin, calling
 
 KINDS = get_args(Phase.__annotations__["parameters"])
 SHAPES = get_args(get_args(Phase.__annotations__["lr_schedule"])[0])
 
 
 def planned(
-    plugin: "Plugin", groups: Mapping[str, Collection[str]], epochs: int, options: Mapping[str, Any]
+    plugin: Plugin, groups: Mapping[str, Collection[str]], epochs: int, options: Mapping[str, Any]
 ) -> tuple[Phase, ...]:
     """The phases that a schedule gives for these groups (name -> parameters). Raises UsageError, PluginError."""
-    schedule, label = plugin.load(), f"schedule '{plugin.name}' of {plugin.owner} {plugin.version}"
-    try:
+    schedule = plugin.load()
+    with calling(plugin, f"schedule: '{plugin.name}' with train.epochs={epochs}"):
         phases = schedule(tuple(groups), epochs, **options)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"schedule: '{plugin.name}' with train.epochs={epochs}: {error}") from error
-    except Exception as error:
-        raise PluginError(f"{label} failed with {type(error).__name__}: {error}") from error
     if not isinstance(phases, Sequence) or not all(isinstance(p, Phase) for p in phases):
-        raise PluginError(f"{label} returned {phases!r:.200}, but the contract asks for a tuple of zoo.contracts.Phase")
+        raise PluginError(
+            f"{plugin} returned {phases!r:.200}, but the contract asks for a tuple of zoo.contracts.Phase"
+        )
     for phase in phases:
         if fault := _fault(phase, groups):
-            raise PluginError(f"{label} {fault}: {phase}")
+            raise PluginError(f"{plugin} {fault}: {phase}")
     if sum(p.epochs for p in phases) != epochs:
-        raise PluginError(f"{label} planned {sum(p.epochs for p in phases)} epochs, the recipe asks for {epochs}")
+        raise PluginError(f"{plugin} planned {sum(p.epochs for p in phases)} epochs, the recipe asks for {epochs}")
     return tuple(phases)
 
 

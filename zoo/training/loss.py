@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.errors import PluginError, UsageError, ZooError
-from zoo.plugins import Plugin, find, said
+from zoo.errors import PluginError
+from zoo.plugins import Plugin, calling, find, said
 from zoo.recipe import Train
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -86,15 +86,9 @@ def build_loss(train: Train, classes: int, device: torch.device | str = "cpu") -
     """The recipe's loss, tried on two rows of logits. Raises UsageError for its options, PluginError for its faults."""
     plugin = find("loss", train.loss.name)
     factory = plugin.load()
-    try:
+    with calling(plugin, f"train.loss: '{plugin.name}' refuses its options", passing=(torch.OutOfMemoryError,)):
         loss = factory(label_smoothing=train.label_smoothing, **train.loss.options)
         loss = loss.to(device) if isinstance(loss, nn.Module) else loss
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"train.loss: '{plugin.name}' refuses its options: {error}") from error
-    except (ZooError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        raise PluginError(f"{plugin} failed with {said(error)}") from error
     logits = torch.linspace(-1, 1, 2 * classes, device=device).reshape(2, classes)
     labels = torch.arange(2, device=device) % classes
     for targets in (labels, torch.full_like(logits, 1 / classes)):

@@ -1,7 +1,6 @@
 """The optimiser of a phase: its parameter groups with their learning rates, and its state without pickle."""
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -9,10 +8,11 @@ from timm.optim import create_optimizer_v2
 from torch import nn
 
 from zoo.contracts import Phase
-from zoo.errors import PluginError, UsageError, ZooError
+from zoo.errors import PluginError, UsageError
 from zoo.models.classifier import Classifier
 from zoo.models.groups import Groups
-from zoo.plugins import Plugin, find_optimizer, said
+from zoo.models.transfer import exempt
+from zoo.plugins import Plugin, calling, find_optimizer
 from zoo.recipe import Optim
 from zoo.training.freezing import is_matrix, trained
 
@@ -22,22 +22,26 @@ DEPTH = 12
 
 def build_optimizer(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> torch.optim.Optimizer:
     """An optimiser over the phase's trainable parameters; every group carries `name` and `lr_scale`."""
-    plugin = find_optimizer(optim.name)
-    factory = plugin.load() if plugin else partial(create_optimizer_v2, opt=optim.name.removeprefix("timm:"))
-    params = list(parameter_groups(model, groups, phase, optim))
-    given = _members(params)
-    try:
-        optimizer = factory(params, lr=optim.lr, weight_decay=optim.weight_decay if plugin else 0.0, **optim.options)
-    except (TypeError, ValueError, ImportError, AssertionError) as error:
-        raise UsageError(f"optim: optimiser '{optim.name}' refuses its options: {error}") from error
-    except Exception as error:
-        if plugin is None or isinstance(error, ZooError | MemoryError | torch.OutOfMemoryError):
-            raise
-        raise PluginError(f"{plugin} failed with {said(error)}") from error
-    if plugin:
-        _check(optimizer, plugin, given)
+    params, plugin = list(parameter_groups(model, groups, phase, optim)), find_optimizer(optim.name)
+    optimizer = _timms(params, optim) if plugin is None else _plugins(plugin, params, optim)
     if getattr(optimizer, "is_second_order", False):
         raise UsageError(f"optim.name: '{optim.name}' needs second derivatives, which are not computed. Try adamw")
+    return optimizer
+
+
+def _timms(params: list[dict], optim: Optim) -> torch.optim.Optimizer:
+    name = optim.name.removeprefix("timm:")
+    try:
+        return create_optimizer_v2(params, opt=name, lr=optim.lr, weight_decay=0.0, **optim.options)
+    except (TypeError, ValueError, ImportError, AssertionError) as error:
+        raise UsageError(f"optim: optimiser '{optim.name}' refuses its options: {error}") from error
+
+
+def _plugins(plugin: Plugin, params: list[dict], optim: Optim) -> torch.optim.Optimizer:
+    factory, given = plugin.load(), _members(params)
+    with calling(plugin, f"optim: optimiser '{optim.name}' refuses its options", passing=(torch.OutOfMemoryError,)):
+        optimizer = factory(params, lr=optim.lr, weight_decay=optim.weight_decay, **optim.options)
+    _check(optimizer, plugin, given)
     return optimizer
 
 
@@ -63,11 +67,11 @@ def parameter_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Opti
     Vectors (norms, biases) and the names that the backbone exempts have none.
     """
     named = dict(model.named_parameters())
-    exempt = _exempt(model)
+    without = _exempt(model)
     factors = layer_factors(tuple(groups), optim.layer_decay)
     for group, names in trained(model, groups, phase).items():
         for decay in (True, False):
-            members = [named[n] for n in names if (is_matrix(named[n]) and n not in exempt) == decay]
+            members = [named[n] for n in names if (is_matrix(named[n]) and n not in without) == decay]
             if members:
                 scale = factors[group] * phase.lr_scale.get(group, 1.0)
                 yield {
@@ -82,8 +86,7 @@ def parameter_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Opti
 def _exempt(model: nn.Module) -> set[str]:
     """Names that the backbone takes out of weight decay."""
     owner, prefix = (model.backbone, "backbone.") if isinstance(model, Classifier) else (model, "")
-    names = owner.no_weight_decay() if hasattr(owner, "no_weight_decay") else ()
-    return {prefix + name for name in names}
+    return {prefix + name for name in exempt(owner)}
 
 
 def layer_factors(groups: tuple[str, ...], layer_decay: float) -> dict[str, float]:
