@@ -225,6 +225,12 @@ def shown_source(source: str) -> str:
     return source if is_hub_id(source) or ":" in source else Path(source).name
 
 
+def without_folders(backbone: str) -> str:
+    """A backbone's name, of `local-dir:` the last part of its path alone."""
+    kind, colon, path = backbone.partition(":")
+    return f"{kind}:{Path(path).name}" if kind == "local-dir" and colon else backbone
+
+
 def is_hub_id(source: str) -> bool:
     return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) is not None and not Path(source).exists()
 

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow.parquet
 import torch
 
-from zoo.card import licence, merged, model_card, shown_source
+from zoo.card import licence, merged, model_card, shown_source, without_folders
 from zoo.data.source import SAMPLES
 from zoo.errors import ModelError
 from zoo.loading import dump_recipe, read_recipe
@@ -110,7 +110,7 @@ def _without_folders(recipe: Recipe) -> Recipe:
     """The recipe with the last part of each path alone, since the folders above it concern nobody else."""
     model, data = recipe.model, recipe.data
     pretrained = Path(model.pretrained).name if isinstance(model.pretrained, str) else model.pretrained
-    names = [_last(name) for name in (model.backbone, *model.beside)]
+    names = [without_folders(name) for name in (model.backbone, *model.beside)]
     update = {"pretrained": pretrained, "backbone": names[0], "beside": names[1:]}
     return recipe.model_copy(
         update={
@@ -118,11 +118,6 @@ def _without_folders(recipe: Recipe) -> Recipe:
             "data": data.model_copy(update={"source": shown_source(data.source)}),
         }
     )
-
-
-def _last(backbone: str) -> str:
-    kind, colon, path = backbone.partition(":")
-    return f"{kind}:{Path(path).name}" if kind == "local-dir" and colon else backbone
 
 
 def preprocessor(about: Mapping[str, Any]) -> dict[str, Any]:

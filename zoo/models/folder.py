@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from timm.models import get_model_traits
 from timm.models._hub import save_config_for_hf
 from torch import nn
 
+from zoo.card import without_folders
 from zoo.contracts import API_VERSION
 from zoo.data.images import UnreadableImage
 from zoo.data.loader import Normalise
@@ -34,7 +34,7 @@ from zoo.models.classifier import Classifier, build_classifier
 from zoo.models.transfer import Beside, Cut, Wrapped, innermost
 from zoo.plugins import find, find_backbone
 from zoo.recipe import Model, Named, Recipe
-from zoo.remote import local
+from zoo.remote import local, tensor_shapes
 from zoo.timm_index import timm_models
 
 SLACK = 100_000_000
@@ -175,8 +175,7 @@ def _bases(model: nn.Module, spec: Model) -> list[dict[str, Any]]:
         cfg, own = config(one), spec.pretrained is True
         weights = "pretrained" if own else "file" if spec.pretrained else "random"
         known = {"hub_id": cfg.get("hf_hub_id"), "license": cfg.get("license")} if own else {}
-        name = f"local-dir:{Path(name).name}" if name.startswith("local-dir:") else name  # folders concern nobody else
-        bases.append({"name": name, "weights": weights, "hub_id": None, "license": None, **known})
+        bases.append({"name": without_folders(name), "weights": weights, "hub_id": None, "license": None, **known})
     return bases
 
 
@@ -243,27 +242,16 @@ def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:
 
 def _check_size(build: Callable[[], nn.Module], path: Path) -> None:
     """Raises ModelError where `build` would make a far larger model than the weights are of; tried without any memory."""
-    held = sum(math.prod(shape) for file in path.glob("*.safetensors") for shape in _shapes(file))
     try:
+        held = sum(math.prod(shape) for file in path.glob("*.safetensors") for shape in tensor_shapes(file))
         with torch.device("meta"):
             asked = sum(tensor.numel() for tensor in build().state_dict().values())
-    except (
-        Exception
-    ):  # a few models cannot be built so; what is wrong with the others shows when they are built for real
+    except Exception:  # not every model can be built so; reading and building for real says better what is wrong
         return
     if asked > held + SLACK:
         raise ModelError(
             f"{path / 'config.json'} asks for a model of {asked:,} numbers, but its weights hold {held:,}; it is not built"
         )
-
-
-def _shapes(file: Path) -> list[list[int]]:
-    """Of each tensor, from the header alone; none where it is damaged, which reading it says better."""
-    try:
-        with safe_open(file, "pt") as tensors:
-            return [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
-    except Exception:
-        return []
 
 
 def _fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) -> None:

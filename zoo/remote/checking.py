@@ -66,13 +66,17 @@ def _mapping(config: Mapping[str, Any], key: str) -> dict[str, Any]:
     return value or {}
 
 
-def _shapes(path: Path, repo: str) -> list[tuple[int, ...]]:
-    """Tensor shapes from a safetensors header, no tensor read. Raises ModelError."""
+def tensor_shapes(path: Path) -> list[tuple[int, ...]]:
+    """Of every tensor in a safetensors file, from its header alone. Raises what the library raises for a damaged one."""
     from safetensors import safe_open
 
+    with safe_open(path, "np") as file:
+        return [tuple(file.get_slice(name).get_shape()) for name in file.keys()]  # noqa: SIM118
+
+
+def _shapes(path: Path, repo: str) -> list[tuple[int, ...]]:
     try:
-        with safe_open(path, "np") as file:
-            return [tuple(file.get_slice(name).get_shape()) for name in file.keys()]  # noqa: SIM118
+        return tensor_shapes(path)
     except Exception as error:
         raise ModelError(f"{path.name} of {repo} is damaged: {error}") from None
 

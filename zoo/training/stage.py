@@ -37,7 +37,7 @@ class Stage:
 
     def _inputs(self) -> tuple[nn.Module, Loader, Loader]:
         material = self.material
-        if not self.cached or material.halves is None:
+        if not self.cached:
             return material.model, material.train, material.validation
         train, validation = (self._features(loader) for loader in (material.plain, material.validation))
         return material.halves.top, train, validation

@@ -109,7 +109,7 @@ class Trainer:
     def _begin(self, phase: Phase) -> Stage:
         material, optim = self.material, self.recipe.optim
         per_epoch = steps_per_epoch(len(material.rows), self.recipe)
-        cached = material.halves is not None and is_head_only(phase) and self.recipe.train.cache_features
+        cached = material.halves is not None and is_head_only(phase)
         stage = Stage(material, phase, cached, per_epoch * phase.epochs, round(optim.warmup_epochs * per_epoch))
         if self.resumed and self.progress.phase_step:
             tensors, state = self.resumed
