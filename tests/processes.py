@@ -89,7 +89,7 @@ def epochs(run: Path) -> list[dict]:
     """The epoch lines of `metrics.jsonl`, without what depends on the clock."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [
-        {k: v for k, v in line.items() if k not in ("seconds", "images_per_s")}
+        {k: v for k, v in line.items() if k not in ("seconds", "images_per_s", "waiting")}
         for line in lines
         if line["event"] == "epoch"
     ]

@@ -1,6 +1,10 @@
 """What a run draws on stderr: plain lines in a pipe, a bar on a terminal."""
 
+import json
+from pathlib import Path
+
 import pytest
+from processes import done, tiny
 
 from zoo.cli.screen import Screen, duration, span
 
@@ -16,7 +20,7 @@ PLAN = {
     ],
 }  # fmt: skip
 EPOCH = {
-    "epoch": 7, "phase": 3, "train_loss": 0.51234, "images_per_s": 1234.5, "best": True,
+    "epoch": 7, "phase": 3, "train_loss": 0.51234, "images_per_s": 1234.5, "best": True, "waiting": 0.0, "streamed": True,
     "validation": {"accuracy": 0.91, "macro_f1": None, "loss": 0.4},
 }  # fmt: skip
 
@@ -47,6 +51,19 @@ def test_lines_in_a_pipe(capsys):
         "features [b]are[/b] here",
         "warning: look [out]",
     ]
+
+
+def test_waiting_for_data_is_told_from_a_twentieth_on_and_advised_on_once(capsys):
+    screen = Screen()
+    for share, streamed in ((0.049, True), (0.05, True), (0.9, False), (0.3, True), (0.456, True), (0.8, True)):
+        screen.epoch(EPOCH | {"waiting": share, "streamed": streamed})
+    told = [line.partition("images/s  ")[2] or line for line in capsys.readouterr().err.splitlines()]
+    advice = (
+        "the model waits for images: data.in_memory=true decodes them once, a smaller data.image_size decodes less, "
+        "data.workers=null takes every core. More: zoo doctor --data RECIPE"
+    )
+    waited = [f"{share} % waiting for data  best" for share in (5, 30, 46, 80)]
+    assert told == ["best", waited[0], "best", waited[1], waited[2], advice, waited[3]]
 
 
 def test_several_processes_are_named(capsys):
@@ -94,3 +111,12 @@ def test_durations(seconds, text):
 )
 def test_groups_are_told_with_their_gaps(chosen, text):
     assert span(chosen, ["a", "b", "c", "d"]) == text
+
+
+def test_a_run_logs_how_long_it_waited_for_images(tmp_path: Path):
+    run = tmp_path / "run"
+    settings = ("data.in_memory=false", "data.workers=1", "train.epochs=2", "schedule=none")
+    done("finetune", "--recipe", tiny(tmp_path), "--out", run, *settings)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    told = [(0 <= line["waiting"] <= 1, line["streamed"]) for line in lines if line["event"] == "epoch"]
+    assert told == [(True, True)] * 2

@@ -137,7 +137,7 @@ def test_images_as_records_bytes_and_paths(tmp_path: Path, picture: Callable[...
     for column, named in ((None, False), ("record", False), ("raw", False), ("file", True)):
         train = load(tmp_path / "set", image_column=column, label_column="label").splits["train"]
         for i, record in enumerate(train.encoded.read(range(2))):
-            row = next(k for k, image in enumerate(pictures) if image == decode(record))
+            row = next(k for k, image in enumerate(pictures) if image == decode(record).pixels)
             assert row % 2 == train.labels[i]
             assert train.encoded.name(i) == (files[row] if named else f"row {row} of the split 'train'")
 

@@ -1,13 +1,15 @@
 """Batches over processes: every image once, equal shares, the same images wherever they come from."""
 
+import time
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
-from zoo.data.loader import FeatureLoader, ImageLoader, Normalise, Shard, in_order, shuffled
-from zoo.data.pixels import MemoryPixels
+from zoo.data.loader import Batch, FeatureLoader, ImageLoader, Normalise, Shard, Waited, in_order, shuffled
+from zoo.data.pixels import Encoded, MemoryPixels, StreamedPixels, View
 from zoo.recipe import Augment
 
 CPU = torch.device("cpu")
@@ -21,7 +23,7 @@ def test_every_image_once_with_weight_one_in_equal_shares(count: int, batch_size
     features = torch.arange(count).float()[:, None]
     labels = np.arange(count) * 10
     for order in (in_order(np.arange(count), batch_size), shuffled(np.arange(count), batch_size, 0, 1)):
-        loaders = [FeatureLoader(features, labels, CPU, Shard(rank, shards)) for rank in range(shards)]
+        loaders = [FeatureLoader([features], labels, CPU, Shard(rank, shards)) for rank in range(shards)]
         seen: Counter[int] = Counter()
         for indices, *parts in zip(order, *(loader.batches(order) for loader in loaders), strict=True):
             assert {len(part.indices) for part in parts} == {max(-(-len(indices) // shards), min(2, len(indices)))}
@@ -71,6 +73,37 @@ def test_images_do_not_depend_on_processes_or_batches() -> None:
     assert not images(1, 17, seed=1).equal(reference)
     assert not images(1, 17, epoch=4).equal(reference)
     assert images(3, 4, how=None).equal(pixels.float())
+
+
+def test_only_images_that_are_decoded_in_every_pass_are_streamed() -> None:
+    pixels = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
+    encoded = Encoded(4, list, str)
+    sources = (MemoryPixels(pixels), StreamedPixels(encoded, View(16), 0))
+    loaders = [ImageLoader(source, np.arange(4), PLAIN, 16, CPU, Shard()) for source in sources]
+    assert [loader.streamed for loader in loaders] == [False, True]
+    assert not FeatureLoader([pixels], np.arange(4), CPU, Shard()).streamed
+
+
+def test_waiting_counts_the_time_within_next_and_changes_nothing() -> None:
+    batches = list(FeatureLoader([torch.arange(6.0)], np.arange(6), CPU, Shard()).batches(in_order(np.arange(6), 2)))
+    inside = 0.0
+
+    def slow() -> Iterator[Batch]:
+        nonlocal inside
+        for batch in batches:
+            began = time.perf_counter()
+            time.sleep(0.01)
+            inside += time.perf_counter() - began
+            yield batch
+
+    waited = Waited(slow())
+    began = time.perf_counter()
+    seen = []
+    for batch in waited:
+        seen.append(batch)
+        time.sleep(0.01)
+    assert all(a is b for a, b in zip(seen, batches, strict=True))
+    assert inside <= waited.seconds <= time.perf_counter() - began - 0.03
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

@@ -1,11 +1,17 @@
 """Decoded images, in memory or streamed by workers: equal batches, equal complaints."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -76,3 +82,125 @@ def test_many_unreadable_images_fit_on_one_line() -> None:
         "5 of 9 images cannot be read: a; b; c; and 2 more. "
         "Mend or remove them, or pass data.corrupt=skip for training images"
     )
+
+
+COUNT = 60
+
+
+def grey(indices: list[int]) -> list[Image.Image]:
+    return [Image.new("L", (8, 8), i) for i in indices]
+
+
+def streamed(workers: int) -> StreamedPixels:
+    """60 images of which image i is i all over."""
+    return StreamedPixels(Encoded(COUNT, grey, str), View(8, 1.0, 1), workers)
+
+
+def values(pixels: StreamedPixels, order: list[np.ndarray]) -> list[list[int]]:
+    return [batch[:, 0, 0, 0].tolist() for batch in pixels.batches(order)]
+
+
+def children() -> set[int]:
+    return {process.pid for process in psutil.Process().children()}
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_every_pass_gives_its_own_order_from_the_same_processes(workers: int) -> None:
+    pixels, before = streamed(workers), children()
+    started = set()
+    for epoch in range(3):
+        order = np.array_split(np.random.default_rng(epoch).permutation(COUNT), 7)
+        assert values(pixels, order) == [indices.tolist() for indices in order]
+        started |= children() - before
+    assert len(started) == workers
+    del pixels
+    assert not children() & started
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_pass_that_was_left_does_not_reach_into_the_next(workers: int) -> None:
+    pixels, order = streamed(workers), np.array_split(np.arange(COUNT), 12)
+    left = pixels.batches(order)
+    assert next(left)[0, 0, 0, 0] == 0
+    assert values(pixels, order[5:]) == [indices.tolist() for indices in order[5:]]
+    with pytest.raises(RuntimeError, match="went on after another had begun"):
+        next(left)
+    assert values(pixels, order[9:]) == [indices.tolist() for indices in order[9:]]
+
+
+def test_an_unreadable_image_ends_its_pass_only(split: Split) -> None:
+    broken = Path(split.encoded.name(2))
+    whole = broken.read_bytes()
+    pixels, order = StreamedPixels(split.encoded, View(8), 2), [np.array([i]) for i in range(8)]
+    broken.write_bytes(whole[:20])
+    with pytest.raises(DataError, match="1 of 8 images cannot be read"):
+        list(pixels.batches(order))
+    broken.write_bytes(whole)
+    assert len(list(pixels.batches(order))) == 8
+
+
+STREAM = """
+import signal, sys, time
+import numpy as np, psutil
+sys.path.insert(0, sys.argv[1])
+from test_pixels import COUNT, streamed
+
+signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+pixels = streamed(2)
+batches = pixels.batches(np.array_split(np.arange(COUNT), 10))
+next(batches)
+print(*[p.pid for p in psutil.Process().children()], flush=True)
+sys.stdin.readline()
+print(sum(len(batch) for batch in batches), flush=True)
+if "fail" in sys.argv:
+    raise SystemExit("failed")
+"""
+
+
+def streaming(*arguments: str) -> tuple[subprocess.Popen, list[int]]:
+    """A program of its own in the middle of a pass, and its worker processes."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", STREAM, str(Path(__file__).parent), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    workers = [int(word) for word in program.stdout.readline().split()]
+    assert len(workers) == 2
+    return program, workers
+
+
+def gone(workers: list[int]) -> bool:
+    """Whether they end, given a little time."""
+    deadline = time.monotonic() + 60
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in workers):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize("arguments", [[], ["fail"]], ids=["end", "failure"])
+def test_no_process_outlives_the_program(arguments: list[str]) -> None:
+    program, workers = streaming(*arguments)
+    said, complaint = program.communicate("go on\n", timeout=120)
+    assert (said, complaint) == ("54\n", "failed\n" if arguments else "")
+    assert gone(workers)
+
+
+def test_no_process_outlives_a_program_that_is_killed() -> None:
+    program, workers = streaming()
+    program.kill()
+    program.communicate(timeout=120)
+    assert gone(workers)
+
+
+def test_a_signal_to_the_group_leaves_the_workers_to_the_program() -> None:
+    """So that a run asked to stop finishes its step and saves."""
+    program, workers = streaming()
+    os.killpg(program.pid, signal.SIGTERM)
+    said, complaint = program.communicate("go on\n", timeout=120)
+    assert (said, complaint, program.returncode) == ("asked\n54\n", "", 0)
+    assert gone(workers)

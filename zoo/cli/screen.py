@@ -9,6 +9,13 @@ from rich.table import Table
 
 from zoo.reporting import Reporter
 
+SLOW_DATA = 0.3
+"""Share of an epoch spent waiting for images above which advice is given, once a run."""
+ADVICE = (
+    "the model waits for images: data.in_memory=true decodes them once, a smaller data.image_size decodes less, "
+    "data.workers=null takes every core. More: zoo doctor --data RECIPE"
+)
+
 
 class Screen(Reporter):
     """Draws on stderr; without a terminal it prints the plan and the epoch lines only."""
@@ -16,6 +23,7 @@ class Screen(Reporter):
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
+        self.advised = False
 
     def note(self, text: str) -> None:
         self.console.print(text, style="dim", markup=False)
@@ -33,8 +41,8 @@ class Screen(Reporter):
         print_(
             f"{images['train']:,} training, {images['validation']:,} validation, {images['test']:,} test images, "
             f"{plan['image_size']} px, batches of {plan['batch_size']}; {team}{plan['device']}, {plan['precision']}; "
-            f"about {_size(plan['memory_bytes']['weights_and_optimiser'])} for weights and optimiser, "
-            f"{_size(plan['memory_bytes']['images'])} for images"
+            f"about {in_bytes(plan['memory_bytes']['weights_and_optimiser'])} for weights and optimiser, "
+            f"{in_bytes(plan['memory_bytes']['images'])} for images"
         )
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for column, side in (
@@ -103,12 +111,17 @@ class Screen(Reporter):
         shown = "  ".join(
             f"{name} {metrics[name]:.4f}" for name in ("accuracy", "macro_f1", "loss") if metrics[name] is not None
         )
+        waiting = line["waiting"] if line["streamed"] else 0.0
+        waited = f"  {waiting:.0%} waiting for data".replace("%", " %") if waiting >= 0.05 else ""
         best = "  best" if line["best"] else ""
         self.console.print(
             f"epoch {line['epoch']:>3}  phase {line['phase']}  training loss {line['train_loss']:.4f}  validation {shown}  "
-            f"{line['images_per_s']:,.0f} images/s{best}",
+            f"{line['images_per_s']:,.0f} images/s{waited}{best}",
             markup=False,
         )
+        if waiting > SLOW_DATA and not self.advised:
+            self.advised = True
+            self.note(ADVICE)
 
 
 def span(chosen: Sequence[str], groups: Sequence[str]) -> str:
@@ -121,7 +134,8 @@ def span(chosen: Sequence[str], groups: Sequence[str]) -> str:
     return f"{ordered[0]} to {ordered[-1]}" if together else ", ".join(ordered)
 
 
-def _size(count: int) -> str:
+def in_bytes(count: float) -> str:
+    """'54 MB', '1.2 GB'."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
 
 

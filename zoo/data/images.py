@@ -1,21 +1,27 @@
 """One encoded image -> uint8 pixels, by one rule for training, evaluation and prediction.
 
-Rotation by EXIF is applied; palette, CMYK and 16-bit become RGB; transparency is laid on white.
+Rotation by EXIF is applied; palette, CMYK and 16-bit become RGB; transparency is laid on white. A JPEG of which only a
+small square is needed is decoded at a half, a quarter or an eighth of its size.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from zoo.errors import DataError
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused from their header, before any pixel is decoded."""
 
+SPARE = 2
+"""A JPEG is decoded to no less than so many times the side it is resized to, so that resizing still sees enough."""
 
 STRIP = 16
 """Long side over short side above which only the middle is looked at, lest resizing need gigabytes."""
@@ -28,13 +34,51 @@ class UnreadableImage(DataError):
     """One image cannot be decoded; the message says why in a few words."""
 
 
-def decode(encoded: Any) -> Image.Image:
-    """A PIL image in mode L or RGB from bytes, a path, a `datasets` record or a PIL image. Raises UnreadableImage."""
-    try:
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image, upright: `pixels` in mode L or RGB, and (width, height) `size` of the file's own pixels.
+
+    box: left, top, right and bottom of the picture within `pixels`, whose last row and column may lie partly outside.
+    """
+
+    pixels: Image.Image
+    size: tuple[int, int]
+    box: tuple[float, float, float, float]
+
+
+def decode(encoded: Any, side: int | None = None) -> Picture:
+    """The picture in bytes, a file, a `datasets` record or a PIL image, which stays as it is. Raises UnreadableImage.
+
+    side: the short side that it will be resized to, for which a JPEG need not be decoded in full; None is in full.
+    """
+    with _explained():
         if isinstance(encoded, Image.Image):
-            return _upright(encoded)
+            return _upright(encoded, None)
         with Image.open(_file(encoded)) as image:
-            return _upright(image)
+            return _upright(image, SPARE * side if side else None)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself: `JPEG`, `RGB`, (width, height) in pixels, and how many pictures it holds."""
+
+    format: str
+    mode: str
+    size: tuple[int, int]
+    frames: int
+
+
+def header(encoded: Any) -> Header:
+    """Of bytes, a file or a `datasets` record; no pixel is decoded. Raises UnreadableImage."""
+    with _explained(), Image.open(_file(encoded)) as image:
+        return Header(image.format or "", image.mode, image.size, getattr(image, "n_frames", 1))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Whatever Pillow and the file system raise, as UnreadableImage."""
+    try:
+        yield
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
@@ -61,11 +105,28 @@ def _file(encoded: Any) -> str | Path | BytesIO:
     return BytesIO(encoded) if isinstance(encoded, bytes) else encoded
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    if image.width * image.height > MAX_PIXELS:
-        millions = image.width * image.height / 1e6
+def _upright(image: Image.Image, least: int | None) -> Picture:
+    """least: pixels that the short side keeps where a JPEG can be reduced; None keeps all."""
+    whole = image.size
+    if whole[0] * whole[1] > MAX_PIXELS:
+        millions = whole[0] * whole[1] / 1e6
         raise UnreadableImage(f"{millions:.0f} megapixels, the limit is {MAX_PIXELS / 1e6:.0f}")
-    return _plain(ImageOps.exif_transpose(image))
+    spare = least is not None and 2 * least <= min(whole) and max(whole) <= STRIP * min(whole)
+    reduced = image.draft(None, (least, least)) if spare else None
+    pixels = _plain(ImageOps.exif_transpose(image))
+    if reduced is None:
+        return Picture(pixels, pixels.size, (0, 0, *pixels.size))
+    return _reduced(pixels, whole, reduced[1], image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def _reduced(pixels: Image.Image, whole: tuple[int, int], box: tuple[float, ...], orientation: int) -> Picture:
+    """whole, box: size and place of the picture as the file has it, before it was turned upright."""
+    (width, height), (across, down) = whole, box[2:]
+    if orientation >= 5:
+        width, height, across, down = height, width, down, across
+    left = pixels.width - across if orientation in (2, 3, 6, 7) else 0
+    top = pixels.height - down if orientation in (3, 4, 7, 8) else 0
+    return Picture(pixels, (width, height), (left, top, left + across, top + down))
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -86,17 +147,24 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(values / top * 255), 0, 255).astype(np.uint8))
 
 
-def square(image: Image.Image, size: int, crop_pct: float = 1.0) -> Image.Image:
+def square(picture: Picture, size: int, crop_pct: float = 1.0) -> Image.Image:
     """timm's evaluation view: the short side resized (bicubic) to `size / crop_pct`, then the centre cut out."""
-    if max(image.size) > STRIP * min(image.size):
-        longest = STRIP * min(image.size)
+    image, box, whole = picture.pixels, picture.box, picture.size
+    if max(whole) > STRIP * min(whole):
+        longest = STRIP * min(whole)
         image = ImageOps.fit(image, (min(image.width, longest), min(image.height, longest)))
-    short = int(size / crop_pct)
-    width, height = (short * side // min(image.size) for side in image.size)
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
+        box, whole = (0, 0, *image.size), image.size
+    short = short_side(size, crop_pct)
+    width, height = (short * side // min(whole) for side in whole)
+    if (width, height) != whole:
+        image = image.resize((width, height), Image.Resampling.BICUBIC, box)
     left, top = round((width - size) / 2.0), round((height - size) / 2.0)
     return image if image.size == (size, size) else image.crop((left, top, left + size, top + size))
+
+
+def short_side(size: int, crop_pct: float) -> int:
+    """What the short side is resized to before a square of `size` is cut out."""
+    return int(size / crop_pct)
 
 
 def to_array(image: Image.Image, channels: int) -> np.ndarray:

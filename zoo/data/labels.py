@@ -31,7 +31,7 @@ def class_indices(split: Dataset, column: str, names: Sequence[str], split_name:
 
     kind: what the split serves as: train, validation or test.
     """
-    feature, values = split.features[column], split[column]
+    feature, values = split.features[column], split[column][:]
     if isinstance(feature, ClassLabel):
         labels = np.asarray([-1 if v is None else v for v in values], dtype=np.int64)
         bad = np.flatnonzero((labels < 0) | (labels >= len(feature.names)))

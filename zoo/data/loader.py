@@ -1,13 +1,14 @@
 """Batches for one process: which images, in which order, with which weight, already on the device."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from zoo.data.augment import Draws, augment, erase
-from zoo.data.pixels import Pixels
+from zoo.data.pixels import Pixels, StreamedPixels
 from zoo.data.random import stream
 from zoo.recipe import Augment
 
@@ -91,6 +92,11 @@ class ImageLoader:
     how: Augment | None = None
     seed: int = 0
 
+    @property
+    def streamed(self) -> bool:
+        """Whether images are decoded anew in every pass."""
+        return isinstance(self.pixels, StreamedPixels)
+
     def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
         """This process's share of each batch in `order`."""
         shares = [self.shard.take(indices) for indices in order]
@@ -114,25 +120,48 @@ class ImageLoader:
 
 @dataclass(frozen=True)
 class FeatureLoader:
-    """Batches of features that were computed once, (N, ...) on the CPU or the device."""
+    """Batches of features that were computed once.
 
-    features: torch.Tensor
+    views: features (N, ...) of the images in one or more augmentations, taken epoch by epoch in turn from `first` on.
+    """
+
+    views: Sequence[torch.Tensor]
     labels: np.ndarray
     device: torch.device
     shard: Shard
+    first: int = 0
+    streamed = False
 
     def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
         """This process's share of each batch in `order`."""
+        features = self.views[(epoch - self.first) % len(self.views)]
         for indices in order:
             share, weights = self.shard.take(indices)
             at = torch.from_numpy(share)
             yield Batch(
-                self.features[at.to(self.features.device)].to(self.device, non_blocking=True),
-                torch.from_numpy(self.labels[share]).to(self.device),
+                features.index_select(0, at).to(self.device, non_blocking=True),
+                torch.from_numpy(self.labels[share]).to(self.device, non_blocking=True),
                 at,
-                torch.from_numpy(weights).to(self.device),
+                torch.from_numpy(weights).to(self.device, non_blocking=True),
                 int(weights.sum()),
             )
 
 
 Loader = ImageLoader | FeatureLoader
+
+
+class Waited:
+    """The same batches, and the `seconds` that their reader waited for them."""
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self.batches, self.seconds = iter(batches), 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        start = time.perf_counter()
+        try:
+            return next(self.batches)
+        finally:
+            self.seconds += time.perf_counter() - start

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from zoo.data.images import UnreadableImage, decode, square, to_array
+from zoo.data.images import UnreadableImage, decode, short_side, square, to_array
 from zoo.errors import DataError
 
 
@@ -28,7 +28,8 @@ class View:
 
     def __call__(self, encoded: Any) -> np.ndarray:
         """uint8 (C, size, size). Raises UnreadableImage."""
-        return to_array(square(decode(encoded), self.size, self.crop_pct), self.channels)
+        picture = decode(encoded, short_side(self.size, self.crop_pct))
+        return to_array(square(picture, self.size, self.crop_pct), self.channels)
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,20 @@ class MemoryPixels:
         self.images = images
 
     def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
-        """uint8 (B, C, size, size) for each array of indices."""
+        """uint8 (B, C, size, size) for each array of indices, pinned where a GPU will fetch it."""
         for indices in order:
-            yield self.images[torch.from_numpy(indices)]
+            shape = (len(indices), *self.images.shape[1:])
+            batch = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available())
+            yield torch.index_select(self.images, 0, torch.from_numpy(indices), out=batch)
 
 
-class StreamedPixels:
-    """Images decoded by `workers` processes, a few batches ahead. Those in `skipped` are known to be unreadable: all 0."""
+@dataclass(frozen=True)
+class Decoder:
+    """What a worker process has: images of `encoded` as `view` shows them; those in `skipped` are unreadable: all 0."""
 
-    def __init__(self, encoded: Encoded, view: View, workers: int, skipped: Collection[int] = ()) -> None:
-        self.encoded, self.view, self.workers, self.skipped = encoded, view, workers, frozenset(skipped)
+    encoded: Encoded
+    view: View
+    skipped: frozenset[int]
 
     def __len__(self) -> int:
         return self.encoded.count
@@ -79,18 +84,37 @@ class StreamedPixels:
         blank = np.zeros((self.view.channels, self.view.size, self.view.size), dtype=np.uint8)
         return torch.from_numpy(np.stack([blank if view is None else view for view in views]))
 
-    def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
-        """uint8 (B, C, size, size) for each array of indices."""
-        loader = DataLoader(
-            self,  # type: ignore[arg-type]
-            batch_sampler=[list(map(int, indices)) for indices in order],
-            num_workers=self.workers,
+
+class StreamedPixels:
+    """Images decoded by `workers` processes, two batches each ahead of use; with 0 by this process, when they are due.
+
+    The processes start with the first batch and serve every later pass, until this object goes or the program ends.
+    """
+
+    def __init__(self, encoded: Encoded, view: View, workers: int, skipped: Collection[int] = ()) -> None:
+        self.encoded, self.view, self.workers = encoded, view, workers
+        self._order: list[list[int]] = []
+        self._pass = object()
+        self._loader = DataLoader(
+            Decoder(encoded, view, frozenset(skipped)),  # type: ignore[arg-type]
+            batch_sampler=self._order,
+            num_workers=workers,
             collate_fn=_as_is,
             generator=torch.Generator(),
-            worker_init_fn=_single_thread,
+            worker_init_fn=_start_worker,
             pin_memory=torch.cuda.is_available(),
+            persistent_workers=workers > 0,
         )
-        for batch in loader:
+
+    def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
+        """uint8 (B, C, size, size) for each array of indices. A new pass ends the one before, whether finished or not."""
+        own = self._pass = object()
+        self._order[:] = [list(map(int, indices)) for indices in order]
+        batches = iter(self._loader)
+        for _ in order:
+            batch = next(batches, None)
+            if self._pass is not own:
+                raise RuntimeError("a pass over streamed images went on after another had begun")
             if isinstance(batch, DataError):
                 raise batch
             yield batch
@@ -99,12 +123,19 @@ class StreamedPixels:
 Pixels = MemoryPixels | StreamedPixels
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _as_is(batch: torch.Tensor | DataError) -> torch.Tensor | DataError:
     return batch
 
 
-def _single_thread(_: int) -> None:
+def _start_worker(_: int) -> None:
+    """One thread, and a process group of its own: a signal to the run's is for the run to answer, with a checkpoint."""
     torch.set_num_threads(1)
+    os.setpgid(0, 0)
 
 
 def load_into_memory(encoded: Encoded, view: View, tick: Callable[[int], None]) -> tuple[torch.Tensor, dict[int, str]]:
@@ -132,7 +163,7 @@ def _decode_all(encoded: Encoded, view: View, target: np.ndarray | None, tick: C
         return len(indices)
 
     chunks = [range(i, min(i + 256, encoded.count)) for i in range(0, encoded.count, 256)]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for done in pool.map(fill, chunks):
             tick(done)
     return dict(sorted(faults.items()))
