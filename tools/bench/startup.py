@@ -1,46 +1,56 @@
-"""How soon the command line answers: wall time of light commands beside Python with click alone.
+"""Rows about how soon something happens: light commands, and the first step of quickstart."""
 
-python tools/bench/startup.py --times 15
-"""
-
-import argparse
+import resource
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
+
+from row import Row
+from setting import Setting
 
 PYTHON = Path(sys.executable)
-ZOO = PYTHON.with_name("zoo")
-COMMANDS = {
-    "python -c 'import click'": [PYTHON, "-c", "import click"],
-    "zoo --help": [ZOO, "--help"],
-    "zoo list recipes": [ZOO, "list", "recipes"],
-    "zoo show quickstart": [ZOO, "show", "quickstart"],
-}
+LIGHT = (("--help",), ("list", "recipes"), ("show", "quickstart"))
+CLICK = "python -c 'import click'"
+HEAVY = "python -c 'import torch, timm'"
+FIRST_STEP = [PYTHON, Path(__file__).with_name("first_step.py"), "quickstart"]
 
 
-def seconds(command: list) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+def startup(setting: Setting) -> Iterator[Row]:
+    """Light commands, which import no torch."""
+    commands = {"click": [PYTHON, "-c", "import click"]}
+    commands |= {" ".join(words): [PYTHON.with_name("zoo"), *words] for words in LIGHT}
+    seconds = _alternate(setting, commands)
+    for name in list(commands)[1:]:
+        yield Row("startup", f"zoo {name}", CLICK, "s", seconds[name], seconds["click"], "<= 3")
 
 
-def main(times: int) -> None:
-    taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for number in range(times + 1):  # the first fills caches
-        for name, command in COMMANDS.items():
-            value = seconds(command)
-            if number:
-                taken[name].append(value)
-    base = median(next(iter(taken.values())))
-    print(f"{'':<26}{'median':>8}{'low':>8}{'high':>8}{'ratio':>8}")
-    for name, values in taken.items():
-        middle = median(values)
-        print(f"{name:<26}{middle:>8.3f}{min(values):>8.3f}{max(values):>8.3f}{middle / base:>8.1f}  s")
+def first_step(setting: Setting) -> Iterator[Row]:
+    """Quickstart: its first batch through the model, and its first step of the optimiser, features kept from before."""
+    commands = {"heavy": [PYTHON, "-c", "import torch, timm"]}
+    commands |= {"batch": [*FIRST_STEP, "features", "epoch"], "step": [*FIRST_STEP, "epoch"]}
+    seconds = _alternate(setting, commands)
+    for name, what in (("batch", "first batch through the model"), ("step", "first step of the optimiser")):
+        yield Row("first-step", f"quickstart: {what}", HEAVY, "s", seconds[name], seconds["heavy"], "<= 1.5")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--times", type=int, default=15, help="runs of each command")
-    main(parser.parse_args().times)
+def _alternate(setting: Setting, commands: dict[str, list]) -> dict[str, list[float]]:
+    """Seconds of each command, one of each in every round; the first round fills caches and is dropped."""
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(setting.rounds + 1):
+            for name, command in commands.items():
+                began = _children(setting)
+                subprocess.run(list(map(str, command)), cwd=folder, check=True, stdout=subprocess.DEVNULL)
+                taken[name].append(_children(setting) - began)
+    return {name: values[1:] for name, values in taken.items()}
+
+
+def _children(setting: Setting) -> float:
+    """The clock, or the processor time of all children so far."""
+    if setting.clock == "wall":
+        return time.perf_counter()
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
