@@ -21,7 +21,8 @@ from pathlib import Path
 from zoo.loading import read_recipe
 from zoo.reporting import Reporter
 from zoo.training.material import prepare
-from zoo.training.parts import build, cached_halves
+from zoo.training.parts import build
+from zoo.training.cuts import cuts
 from zoo.training.signals import StopFlag
 from zoo.training.team import Team
 from zoo.training.trainer import Trainer
@@ -29,7 +30,7 @@ from zoo.training.trainer import Trainer
 recipe = read_recipe(Path(sys.argv[1]), sys.argv[3:])
 team = Team("fp32")
 parts = build(recipe)
-Trainer(prepare(parts, cached_halves(parts, team, Reporter()), team, Reporter()), parts.phases, Path(sys.argv[2]), StopFlag(), lambda line: None).fit()
+Trainer(prepare(parts, cuts(parts, team, Reporter()), team, Reporter()), parts.phases, Path(sys.argv[2]), StopFlag(), lambda line: None).fit()
 digest = hashlib.sha256()
 for name, parameter in parts.model.named_parameters():
     digest.update(parameter.detach().numpy().tobytes())

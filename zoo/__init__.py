@@ -3,7 +3,7 @@
 Imports point down only (a test says so), and the light half imports no torch:
 
     zoo.cli        click shell, one file per verb: parse, call, print
-    zoo.verbs      use cases: finetune, resume, evaluate, predict, push, pull, reproduce
+    zoo.verbs      use cases: finetune, resume, probe, evaluate, predict, push, pull, reproduce
     ---- heavy: torch, timm, accelerate, datasets
     zoo.testing    what a plugin must keep, point by point
     zoo.publication  what a push publishes
@@ -14,8 +14,9 @@ Imports point down only (a test says so), and the light half imports no torch:
     zoo.hub, zoo.environment, zoo.card, zoo.pictures
     ---- light: standard library, yaml, pydantic
     zoo.launch     several processes
+    zoo.resolved   a recipe with every key, kept from last time
     zoo.run        the run folder;  zoo.files  writing that survives a kill, checkpoints included
-    zoo.scaffold   a new plugin's package, from zoo/templates
+    zoo.scaffold   a new plugin's package, from zoo/templates;  zoo.cache  features kept on disk
     zoo.loading    YAML + key=value -> Recipe
     zoo.catalog    recipe names -> files
     zoo.signature  options of a part, read without importing it;  zoo.schedules  the own ones, and any of them planned
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from zoo.verbs.finetune import finetune, resume
     from zoo.verbs.listing import list_backbones, list_heads, list_recipes, list_schedules
     from zoo.verbs.predict import predict
+    from zoo.verbs.probe import probe
     from zoo.verbs.pull import pull
     from zoo.verbs.push import push
     from zoo.verbs.reproduce import reproduce
@@ -40,6 +42,7 @@ _HOMES = {
     "resume": "zoo.verbs.finetune",
     "evaluate": "zoo.verbs.evaluate",
     "predict": "zoo.verbs.predict",
+    "probe": "zoo.verbs.probe",
     "pull": "zoo.verbs.pull",
     "push": "zoo.verbs.push",
     "reproduce": "zoo.verbs.reproduce",
@@ -59,6 +62,7 @@ __all__ = [
     "list_schedules",
     "load",
     "predict",
+    "probe",
     "pull",
     "push",
     "reproduce",

@@ -110,18 +110,18 @@ def test_a_plan_in_lines():
     phases = plan_phases(how, groups)
     everything = sum(p.numel() for p in model.parameters())
 
-    head, rest = lay_out(model, groups, phases, how, counts, cacheable=True, costs=Costs(0.25, 1.0))
-    assert (head.trainable, head.steps, head.cached) == (5 * 96 + 5, 2 * 4, True)
-    assert (rest.trainable, rest.steps, rest.cached) == (everything, 3 * 4, False)
+    head, rest = lay_out(model, groups, phases, how, counts, cuts=("pre_logits", None), costs=Costs(0.25, 1.0))
+    assert (head.trainable, head.steps, head.cut) == (5 * 96 + 5, 2 * 4, "pre_logits")
+    assert (rest.trainable, rest.steps, rest.cut) == (everything, 3 * 4, None)
     assert head.seconds == 150 * 0.25
     assert rest.seconds == 3 * (100 * 1.0 + 50 * 0.25)
 
-    head, rest = lay_out(model, groups, phases, how, counts, cacheable=False, costs=Costs(0.25, 1.0), processes=2)
+    head, rest = lay_out(model, groups, phases, how, counts, cuts=(None, None), costs=Costs(0.25, 1.0), processes=2)
     share = (5 * 96 + 5) / everything
-    assert (head.cached, rest.seconds) == (False, 3 * (100 * 1.0 + 50 * 0.25) / 2)
+    assert (head.cut, rest.seconds) == (None, 3 * (100 * 1.0 + 50 * 0.25) / 2)
     assert head.seconds == pytest.approx(2 * (100 * (0.25 + 0.75 * share) + 50 * 0.25) / 2)
 
-    untimed = lay_out(model, groups, phases, how, counts, cacheable=True)
+    untimed = lay_out(model, groups, phases, how, counts, cuts=("pre_logits", None))
     assert [plan.seconds for plan in untimed] == [None, None]
     state = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     assert training_bytes(model, untimed) == state + 3 * 4 * everything
@@ -133,10 +133,10 @@ def test_a_plan_counts_only_the_kind_of_parameters_that_trains(kind, endings):
     model = classifier("test_resnet")
     groups = parameter_groups(model, 32)
     phase, counts = Phase(2, tuple(groups), parameters=kind), {"train": 100, "validation": 50}
-    (line,) = lay_out(model, groups, (phase,), recipe(), counts, cacheable=True, costs=Costs(0.25, 1.0))
+    (line,) = lay_out(model, groups, (phase,), recipe(), counts, cuts=(None,), costs=Costs(0.25, 1.0))
     norms = [p for n, p in model.named_parameters() if p.ndim == 1 and n.endswith(endings) and not n.startswith("fc.")]
     head = [p for n, p in model.named_parameters() if n.startswith("fc.")]
-    assert line.trainable == sum(p.numel() for p in norms + head) and not line.cached
+    assert line.trainable == sum(p.numel() for p in norms + head) and line.cut is None
     assert line.seconds == 2 * (100 * (0.25 + 0.75 / 2) + 50 * 0.25)  # gradients still flow through every layer
 
 

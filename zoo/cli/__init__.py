@@ -12,6 +12,7 @@ from zoo.errors import ZooError, did_you_mean
 VERBS = {
     "finetune": "Train a recipe into a run folder.",
     "resume": "Go on with an interrupted run, bit for bit.",
+    "probe": "Compare heads and settings on a frozen backbone, in seconds.",
     "evaluate": "Measure a run or a model on a test split.",
     "predict": "Classify pictures with a run or a model.",
     "push": "Publish a run or a model on the Hugging Face Hub.",
@@ -23,6 +24,7 @@ VERBS = {
     "check": "Find every fault of a recipe at once.",
     "plugins": "List installed plugins and their state.",
     "plugin": "Make or check a plugin.",
+    "cache": "Show or clear the features kept of frozen backbones.",
     "doctor": "Say what this installation has and what it lacks.",
     "completion": "Print the shell completion script.",
 }

@@ -10,7 +10,7 @@ import click
 from zoo.cli.output import as_json, print_json, print_metrics
 
 
-def _recipe_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+def recipe_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     from zoo.catalog import recipes
 
     return [r.name for r in recipes() if r.name.startswith(incomplete)]
@@ -29,7 +29,7 @@ def _keys(context: click.Context, parameter: click.Parameter, incomplete: str) -
     "-r",
     required=True,
     metavar="NAME|PATH",
-    shell_complete=_recipe_names,
+    shell_complete=recipe_names,
     help="A recipe's name or YAML file.",
 )
 @click.option("--out", type=click.Path(), help="Run folder; runs/<recipe>-<time> unless said.")

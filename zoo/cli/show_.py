@@ -64,18 +64,18 @@ def _is_recipe(name: str) -> bool:
 
 def _recipe(name: str, json_: bool) -> int:
     from zoo.catalog import find_recipe
-    from zoo.loading import dump_recipe, read_recipe
+    from zoo.resolved import resolved
 
     path = find_recipe(name)
-    recipe = read_recipe(path)
+    found = resolved(path)
     if json_:
-        print_json(recipe.model_dump())
+        print_json(found.tree)
         return 0
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         click.echo(line)
-    click.echo(dump_recipe(recipe), nl=False)
+    click.echo(found.text, nl=False)
     return 0
 
 

@@ -169,6 +169,23 @@ class Halves:
     model: nn.Module
     top: nn.Module
 
+    @property
+    def last(self) -> str:
+        """What `top` reads, by name."""
+        return "forward_features" if isinstance(self.model, Classifier) else "pre_logits"
+
+    @property
+    def below(self) -> tuple[torch.Tensor, ...]:
+        """Weights and statistics that the features depend on."""
+        above = {id(tensor) for tensor in self.top.state_dict(keep_vars=True).values()}
+        return tuple(t for t in self.model.state_dict(keep_vars=True).values() if id(t) not in above)
+
+    def open(self) -> None:
+        """Nothing has to be done before `top` reads features."""
+
+    def close(self) -> None:
+        """Nor afterwards."""
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """What `top` reads: the unpooled map for a Classifier, pooled features for a plain timm model."""
         if isinstance(self.model, Classifier):

@@ -1,6 +1,5 @@
-"""What all phases of a run share: the model, its halves, and loaders over decoded images."""
+"""What all phases of a run share: the model, where it is cut, and loaders over decoded images."""
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +8,21 @@ from torch import nn
 
 from zoo.data.dataset import Split
 from zoo.data.loader import ImageLoader
-from zoo.data.pixels import MemoryPixels, Pixels, StreamedPixels, View, find_unreadable, load_into_memory, unreadable
+from zoo.data.pixels import (
+    MemoryPixels,
+    Pixels,
+    StreamedPixels,
+    View,
+    cores,
+    find_unreadable,
+    load_into_memory,
+    unreadable,
+)
 from zoo.errors import DataError
-from zoo.models.classifier import Halves
 from zoo.models.groups import Groups
 from zoo.recipe import Augment, Recipe
 from zoo.reporting import Reporter
+from zoo.training.cuts import Cuts
 from zoo.training.parts import MEMORY_SHARE, Parts
 from zoo.training.team import Team
 
@@ -26,13 +34,13 @@ WIDER = 1 / 0.875
 class Material:
     """What all phases share.
 
-    rows: indices of the training images that can be read; plain: the same images as evaluation sees them, for features.
+    rows: indices of the training images that can be read; plain: the same images as evaluation sees them.
     """
 
     recipe: Recipe
     model: nn.Module
     groups: Groups
-    halves: Halves | None
+    cuts: Cuts
     classes: int
     rows: np.ndarray
     train: ImageLoader
@@ -42,8 +50,8 @@ class Material:
     reporter: Reporter
 
 
-def prepare(parts: Parts, cut: Halves | None, team: Team, reporter: Reporter) -> Material:
-    """Decode the images; with the model's halves, also as frozen phases need them. Raises DataError for unreadable ones."""
+def prepare(parts: Parts, cuts: Cuts, team: Team, reporter: Reporter) -> Material:
+    """Decode the images, also as frozen parts read them where a phase is cut. Raises DataError for unreadable ones."""
     recipe, train, validation = parts.recipe, parts.data.splits["train"], parts.data.splits["validation"]
     how, view = recipe.data.augment, parts.view
     wide = View(round(view.size * WIDER), 1.0, view.channels) if how.crop == "resized" else view
@@ -55,7 +63,7 @@ def prepare(parts: Parts, cut: Halves | None, team: Team, reporter: Reporter) ->
 
     pixels, faults = decoded(train, wide, recipe, team, reporter, "train")
     plain = pixels
-    if cut is not None and wide != view:
+    if any(cuts) and wide != view and recipe.train.views is None:
         plain, _ = decoded(train, view, recipe, team, reporter, "train")
     if faults:
         reporter.warn(
@@ -65,7 +73,7 @@ def prepare(parts: Parts, cut: Halves | None, team: Team, reporter: Reporter) ->
         recipe=recipe,
         model=parts.model,
         groups=parts.groups,
-        halves=cut,
+        cuts=cuts,
         classes=len(parts.data.classes),
         rows=np.asarray([i for i in range(len(train)) if i not in faults]),
         train=loader(train, pixels, how),
@@ -83,8 +91,7 @@ def decoded(
     data = recipe.data
     fits = len(split) * view.nbytes * team.size <= MEMORY_SHARE * psutil.virtual_memory().available
     if data.in_memory is False or (data.in_memory == "auto" and not fits):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        share = max(1, cores // team.size)
+        share = max(1, cores() // team.size)
         workers = share if data.workers is None else min(data.workers, share)
         faults = {}
         if name == "train" and data.corrupt == "skip":

@@ -1,19 +1,28 @@
 """Metrics of a split, computed by torchmetrics on every sample once."""
 
 from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
-from torchmetrics.functional import classification as tm
 
 LARGER_IS_BETTER = {"accuracy", "top5", "macro_f1", "macro_precision", "macro_recall", "auroc"}
 
 
+@cache
+def torchmetrics() -> ModuleType:
+    """Its functions for classification, imported when first used: that takes a second, which no first step waits for."""
+    from torchmetrics.functional import classification
+
+    return classification
+
+
 def summary(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float | None]:
     """Scalars of a split: logits float32 (N, K), labels int64 (N,), both on the CPU. None where undefined."""
-    classes = logits.shape[1]
+    tm, classes = torchmetrics(), logits.shape[1]
     probabilities = logits.float().softmax(1)
     arguments = {"num_classes": classes}
     top5 = logits.topk(min(5, classes), 1).indices.eq(labels[:, None]).any(1).float().mean()
@@ -31,7 +40,7 @@ def summary(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float | Non
 
 def report(logits: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]) -> dict[str, Any]:
     """The whole `metrics.json` of a split: scalars, per class, and the confusion matrix (rows are true classes)."""
-    arguments: dict[str, Any] = {"num_classes": len(classes), "average": None}
+    tm, arguments = torchmetrics(), {"num_classes": len(classes), "average": None}
     precision, recall, f1 = (
         f(logits, labels, **arguments) for f in (tm.multiclass_precision, tm.multiclass_recall, tm.multiclass_f1_score)
     )
@@ -56,7 +65,7 @@ def _auroc(probabilities: torch.Tensor, labels: torch.Tensor) -> float | None:
     """Mean one-versus-rest area over the classes that have both positives and negatives."""
     one_hot = F.one_hot(labels, probabilities.shape[1])
     both = (one_hot.any(0) & (one_hot == 0).any(0)).nonzero().flatten().tolist()
-    areas = [float(tm.binary_auroc(probabilities[:, k].contiguous(), one_hot[:, k])) for k in both]
+    areas = [float(torchmetrics().binary_auroc(probabilities[:, k].contiguous(), one_hot[:, k])) for k in both]
     return float(np.mean(areas)) if areas else None
 
 

@@ -1,10 +1,9 @@
 """A recipe's parts: data, model and phases, built and described before anything is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 
@@ -15,20 +14,18 @@ from zoo.data.pixels import View
 from zoo.data.random import stream
 from zoo.models.adapter import adapt
 from zoo.models.backbone import config, native_size, per_channel
-from zoo.models.classifier import Classifier, Halves, build_classifier, halves
+from zoo.models.classifier import Classifier, build_classifier
 from zoo.models.groups import Groups, parameter_groups
-from zoo.models.mode import evaluating
 from zoo.models.transfer import innermost
 from zoo.recipe import Recipe
-from zoo.reporting import Reporter
 from zoo.training.optim import build_optimizer
-from zoo.training.plan import PhasePlan, is_head_only, lay_out, measure, plan_phases, training_bytes
+from zoo.training.plan import PhasePlan, lay_out, measure, plan_phases, training_bytes
 from zoo.training.team import Team
 
-TIMED_IMAGES = 16
+TIMED_IMAGES = 4
 
 MEMORY_SHARE = 0.25
-"""Part of the free memory that decoded images, and cached features, may take."""
+"""Part of the free memory that decoded images, or features, may take."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,9 @@ class Parts:
     """Gives the model to publish: `model` itself, or what an adapter merges into."""
 
 
-def build(recipe: Recipe) -> Parts:
-    """Load the data, build the model, plan the phases. Raises ZooError; writes nothing."""
-    data = load_data(recipe.data, recipe.train.seed)
+def build(recipe: Recipe, data: ImageData | None = None) -> Parts:
+    """Load the data unless they are given, build the model, plan the phases. Raises ZooError; writes nothing."""
+    data = data or load_data(recipe.data, recipe.train.seed)
     torch.manual_seed(stream(recipe.train.seed, 1))
     model = build_classifier(recipe.model, len(data.classes), recipe.data.image_size)
     backbone = innermost(model.backbone if isinstance(model, Classifier) else model)
@@ -82,31 +79,12 @@ def example_inputs(parts: Parts, team: Team) -> torch.Tensor:
     return example.contiguous(memory_format=torch.channels_last) if parts.recipe.train.channels_last else example
 
 
-def cached_halves(parts: Parts, team: Team, reporter: Reporter) -> Halves | None:
-    """The model's halves, if some phase trains the head alone and the features of all its images fit in memory."""
-    if not parts.recipe.train.cache_features or not any(is_head_only(p) for p in parts.phases):
-        return None
-    example = example_inputs(parts, team)
-    cut = halves(parts.model.to(team.device), example)
-    if cut is None:
-        return None
-    with evaluating(cut.model), torch.inference_mode():
-        each = cut.features(example[:1]).numel() * 4
-    needed = each * sum(len(parts.data.splits[name]) for name in ("train", "validation"))
-    if needed <= MEMORY_SHARE * psutil.virtual_memory().available:
-        return cut
-    reporter.note(
-        f"features would take {needed / 1e9:.1f} GB, too much for memory: the backbone runs in every epoch of the frozen phase"
-    )
-    return None
-
-
-def describe(parts: Parts, team: Team, cut: Halves | None) -> dict[str, Any]:
-    """The plan as data: what `--dry-run --json` prints and the screen draws. cut: as `cached_halves` gives it."""
+def describe(parts: Parts, team: Team, cuts: Sequence[str | None]) -> dict[str, Any]:
+    """The plan as data: what `--dry-run --json` prints and the screen draws. cuts: the name of the place where each phase's model is cut."""
     recipe, model = parts.recipe, parts.model.to(team.device)
     images = {name: len(split) for name, split in parts.data.splits.items()}
     costs = measure(model, example_inputs(parts, team), team.autocast)
-    plans = lay_out(model, parts.groups, parts.phases, recipe, images, cut is not None, costs, team.size)
+    plans = lay_out(model, parts.groups, parts.phases, recipe, images, cuts, costs, team.size)
     return {
         "backbone": recipe.model.backbone,
         "head": recipe.model.head.name,
@@ -138,6 +116,7 @@ def _described_phase(plan: PhasePlan) -> dict[str, Any]:
         "kind": plan.phase.parameters,
         "parameters": plan.trainable,
         "steps": plan.steps,
-        "cached_features": plan.cached,
+        "cached_features": plan.cut is not None,
+        "cut": plan.cut,
         "seconds": round(plan.seconds or 0.0, 1),
     }

@@ -1,7 +1,7 @@
 """What a run is about to do: phases, trainable parameters, steps, and an estimate of memory and time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,17 +22,17 @@ def plan_phases(recipe: Recipe, groups: Groups) -> tuple[Phase, ...]:
     return planned(find("schedule", recipe.schedule.name), groups, recipe.train.epochs, recipe.schedule.options)
 
 
-REPEATS = 3
+REPEATS = 2
 
 
 @dataclass(frozen=True)
 class PhasePlan:
-    """One line of the plan. seconds: estimate of training and validation, None where nothing was timed."""
+    """One line of the plan. cut: where the frozen part that runs once ends, None where all runs in every epoch; seconds: estimate of training and validation, None where nothing was timed."""
 
     phase: Phase
     trainable: int
     steps: int
-    cached: bool
+    cut: str | None
     seconds: float | None = None
 
 
@@ -84,22 +84,27 @@ def lay_out(
     phases: tuple[Phase, ...],
     recipe: Recipe,
     images: dict[str, int],
-    cacheable: bool,
+    cuts: Sequence[str | None],
     costs: Costs | None = None,
     processes: int = 1,
 ) -> list[PhasePlan]:
-    """The plan's lines. images: counts per split; costs: measured, or None for no estimate."""
+    """The plan's lines. images: counts per split; cuts: where each phase is cut; costs: measured, or None for no estimate."""
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     plans = []
-    for phase in phases:
+    for phase, cut in zip(phases, cuts, strict=True):
         trainable = sum(sizes[n] for names in trained(model, groups, phase).values() for n in names)
         share = sum(sizes[n] for g in phase.trainable for n in groups[g]) / max(1, sum(sizes.values()))
         if phase.parameters != "all":
             share /= 2  # gradients flow through every layer, but those of most weights are not computed
-        cached = cacheable and is_head_only(phase)
         steps = steps_per_epoch(images["train"], recipe) * phase.epochs
         plans.append(
-            PhasePlan(phase, trainable, steps, cached, _seconds(phase, cached, share, images, costs, processes))
+            PhasePlan(
+                phase,
+                trainable,
+                steps,
+                cut,
+                _seconds(phase, cut is not None, share, images, costs, processes),
+            )
         )
     return plans
 
@@ -112,7 +117,8 @@ def _seconds(
         return None
     once = (images["train"] + images["validation"]) * costs.forward
     if cached:
-        return once / processes
+        above = 0.0 if is_head_only(phase) else phase.epochs * images["train"] * costs.backward * share
+        return (once + above) / processes
     training = images["train"] * (costs.forward + (costs.backward - costs.forward) * share)
     return phase.epochs * (training + images["validation"] * costs.forward) / processes
 

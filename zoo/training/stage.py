@@ -9,10 +9,12 @@ from torch.nn import functional as F
 
 from zoo.contracts import Phase
 from zoo.data.augment import mix
-from zoo.data.loader import Batch, FeatureLoader, ImageLoader, Loader
+from zoo.data.loader import Batch, Loader
 from zoo.data.random import stream
 from zoo.models.mode import evaluating
 from zoo.schedules.rate import lr_factor
+from zoo.training.cuts import keeps_statistics, views
+from zoo.training.features import Cut, Features
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.loss import build_loss
 from zoo.training.material import Material
@@ -22,35 +24,30 @@ from zoo.training.optim import build_optimizer, set_lr
 class Stage:
     """A phase: `module` is what trains (the model, or its top on cached features), `wrapped` what Accelerate made of it."""
 
-    def __init__(self, material: Material, phase: Phase, cached: bool, steps: int, warmup: int) -> None:
+    def __init__(self, material: Material, phase: Phase, cut: Cut | None, steps: int, warmup: int, start: int) -> None:
+        """steps: of the phase, `warmup` of them with a rising learning rate; start: the epoch at which it began."""
         recipe, team = material.recipe, material.team
-        self.material, self.phase, self.cached, self.steps, self.warmup = material, phase, cached, steps, warmup
+        self.material, self.phase, self.cut, self.steps, self.warmup = material, phase, cut, steps, warmup
         freeze(material.model, material.groups, phase)
-        frozen_stats = phase.freeze_bn_stats
-        self.freeze_bn_stats = recipe.train.freeze_bn_stats if frozen_stats is None else frozen_stats
-        self.module, self.train, self.validation = self._inputs()
+        self.freeze_bn_stats = keeps_statistics(phase, recipe)
+        self.module, self.train, self.validation = self._inputs(start)
         optimizer = build_optimizer(material.model, material.groups, phase, recipe.optim)
         module = torch.compile(self.module) if recipe.train.compile else self.module
         self.wrapped, self.optimizer = team.accelerator.prepare(module, optimizer)
         self.loss = build_loss(recipe.train, material.classes, team.device)
         self.ema = ModelEmaV3(self.module, decay=recipe.train.ema, use_warmup=True) if recipe.train.ema else None
 
-    def _inputs(self) -> tuple[nn.Module, Loader, Loader]:
-        material = self.material
-        if not self.cached:
+    def _inputs(self, start: int) -> tuple[nn.Module, Loader, Loader]:
+        """What trains, and what it reads: images, or what the frozen part below it makes of them."""
+        material, recipe = self.material, self.material.recipe
+        if self.cut is None:
             return material.model, material.train, material.validation
-        train, validation = (self._features(loader) for loader in (material.plain, material.validation))
-        return material.halves.top, train, validation
-
-    def _features(self, loader: ImageLoader) -> FeatureLoader:
-        material, count = self.material, len(loader.labels)
-        material.reporter.start("features", count)
-        with evaluating(material.model):
-            features = material.team.apply(
-                material.halves.features, loader, count, 2 * material.recipe.data.batch_size, material.reporter.advance
-            )
-        material.reporter.finish()
-        return FeatureLoader(features, loader.labels, loader.device, loader.shard)
+        features = Features(self.cut, recipe.model, 2 * recipe.data.batch_size, material.team, material.reporter)
+        images = material.plain if recipe.train.views is None else material.train
+        train = features.loader(images, views(self.phase, recipe, start))
+        validation = features.loader(material.validation, range(1))
+        self.cut.open()
+        return self.cut.top, train, validation
 
     @property
     def evaluated(self) -> nn.Module:
@@ -77,7 +74,7 @@ class Stage:
 
     def _targets(self, batch: Batch, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         how = self.material.recipe.data.augment
-        if self.cached or not (how.mixup or how.cutmix):
+        if self.cut is not None or not how.mixes:
             return batch.inputs, batch.labels
         one_hot = F.one_hot(batch.labels, self.material.classes).float()
         return mix(batch.inputs, one_hot, how, self.material.recipe.train.seed, epoch, number)
@@ -89,14 +86,21 @@ class Stage:
             self.material.team.accelerator.clip_grad_norm_(self.module.parameters(), optim.clip_norm)
         shape = self.phase.lr_schedule or optim.lr_schedule
         set_lr(self.optimizer, optim.lr * lr_factor(step, self.steps, self.warmup, shape))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        # Accelerate's wrapper looks for a package at each step; only loss scaling needs it.
+        scaled = self.material.team.accelerator.scaler is not None
+        optimizer = self.optimizer if scaled else self.optimizer.optimizer
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         if self.ema:
             self.ema.update(self.module, step)
 
     def seed(self, step: int) -> None:
         """Dropout and drop-path draw from (seed, step, rank), so there is no generator state to save."""
-        torch.manual_seed(stream(self.material.recipe.train.seed, step, self.material.team.rank, 15485863))
+        team = self.material.team
+        seed = stream(self.material.recipe.train.seed, step, team.rank, 15485863)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed looks for every kind of device, 0.1 ms a time
+        if team.device.type != "cpu":
+            torch.get_device_module(team.device).manual_seed(seed)
 
     def logits(self) -> torch.Tensor:
         """Validation logits (N, K) of `evaluated`, every image once."""
@@ -106,6 +110,11 @@ class Stage:
             return material.team.apply(
                 self.evaluated, self.validation, len(self.validation.labels), 2 * material.recipe.data.batch_size
             )
+
+    def restore(self) -> None:
+        """Let the model read images again, whatever ended the phase."""
+        if self.cut is not None:
+            self.cut.close()
 
     def close(self) -> None:
         """Let go of optimiser state and wrappers before the next phase builds its own."""

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from zoo.contracts import Phase
-from zoo.data.loader import shuffled
+from zoo.data.loader import Waited, shuffled
 from zoo.errors import Interrupted, NonFiniteLoss, RunError
 from zoo.training import checkpoint
 from zoo.training.metrics import better, summary
 from zoo.training.optim import load_state_arrays, state_arrays
-from zoo.training.plan import is_head_only, steps_per_epoch
+from zoo.training.plan import steps_per_epoch
 from zoo.training.signals import StopFlag
 from zoo.training.stage import Material, Stage
 
@@ -51,13 +51,13 @@ class Fitted:
 
 
 class Trainer:
-    """`Trainer(...).fit()` trains all phases and returns the best weights."""
+    """`Trainer(...).fit()` trains all phases and returns the best weights. folder: for checkpoints, None to keep none."""
 
     def __init__(
         self,
         material: Material,
         phases: tuple[Phase, ...],
-        folder: Path,
+        folder: Path | None,
         stop: StopFlag,
         log: Callable[[dict[str, Any]], None],
     ) -> None:
@@ -66,6 +66,7 @@ class Trainer:
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
         self.saved_at, self.save_took = time.monotonic(), 0.0
+        self.waiting = 0.0  # share of the epoch's time, of the steps that this process took
         self.resumed: tuple[dict, dict] | None = None
 
     def resume(self, path: Path) -> None:
@@ -91,6 +92,7 @@ class Trainer:
                 self._run(stage)
             finally:
                 self.reporter.finish()
+                stage.restore()
             stage.close()
             reached = self._target_reached()
             self.progress = replace(
@@ -109,8 +111,9 @@ class Trainer:
     def _begin(self, phase: Phase) -> Stage:
         material, optim = self.material, self.recipe.optim
         per_epoch = steps_per_epoch(len(material.rows), self.recipe)
-        cached = material.halves is not None and is_head_only(phase)
-        stage = Stage(material, phase, cached, per_epoch * phase.epochs, round(optim.warmup_epochs * per_epoch))
+        progress, warmup = self.progress, round(optim.warmup_epochs * per_epoch)
+        cut, start = material.cuts[progress.phase], progress.epochs - progress.epoch
+        stage = Stage(material, phase, cut, per_epoch * phase.epochs, warmup, start)
         if self.resumed and self.progress.phase_step:
             tensors, state = self.resumed
             load_state_arrays(stage.optimizer.optimizer, tensors.get("optim", {}), state["optim"])
@@ -144,8 +147,10 @@ class Trainer:
             f"epoch {progress.epochs + 1}/{recipe.train.epochs}", images, sum(map(len, order[: progress.batch]))
         )
         stage.train_mode()
+        batches = Waited(stage.train.batches(order[progress.batch :], progress.epochs))
+        before = progress.seconds
         start, loss, count = time.perf_counter(), torch.zeros(()), 0
-        for number, batch in enumerate(stage.train.batches(order[progress.batch :], progress.epochs), progress.batch):
+        for number, batch in enumerate(batches, progress.batch):
             first = number - number % accumulation
             window = order[first : first + accumulation]
             total, last = sum(map(len, window)), number == first + len(window) - 1
@@ -166,6 +171,7 @@ class Trainer:
             if progress.batch < len(order):
                 self._pause(stage)
                 start = time.perf_counter()
+        self.waiting = min(1.0, batches.seconds / max(progress.seconds - before, 1e-9))
         self.reporter.finish()
 
     def _check(self, loss: float) -> None:
@@ -199,6 +205,8 @@ class Trainer:
             "lr": max(group["lr"] for group in stage.optimizer.param_groups),
             "images_per_s": round(seen / max(progress.seconds, 1e-9), 1),
             "seconds": round(progress.seconds, 3),
+            "waiting": round(self.waiting, 3),
+            "streamed": stage.train.streamed,
             "best": progress.best_epoch == progress.epochs + 1,
         }
         self.log(line)
@@ -234,13 +242,17 @@ class Trainer:
         if stop or due:
             self._save(stage)
         if stop:
-            run = self.folder.parent
-            raise Interrupted(
-                f"stopped after step {self.progress.step}, which is saved. Go on with: zoo resume {run}", int(stop)
+            kept = (
+                "; nothing is kept"
+                if self.folder is None
+                else f", which is saved. Go on with: zoo resume {self.folder.parent}"
             )
+            raise Interrupted(f"stopped after step {self.progress.step}{kept}", int(stop))
 
     def _save(self, stage: Stage | None) -> None:
         """Write a checkpoint; `stage` is None between phases, where there is no optimiser to keep."""
+        if self.folder is None:
+            return
         if stage is not None:
             self.team.share_buffers(stage.module)
         loss_sum, seen = self.team.total(self.progress.loss_sum, self.progress.seen)

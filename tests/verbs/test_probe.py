@@ -1,0 +1,57 @@
+"""A probe's rows are what fine-tuning with the same settings reaches, over features that were computed once."""
+
+import json
+from pathlib import Path
+
+import pytest
+from processes import done, epochs, run, tiny
+
+import zoo
+from zoo import cache
+from zoo.errors import UnknownName, UsageError
+
+SMALL = ["train.epochs=2", "data.limit=40", "train.precision=fp32", "model.head.dropout=0"]
+
+
+def test_a_row_is_what_finetune_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    rows = zoo.probe(str(tiny(tmp_path)), SMALL[:3], heads=["linear", "mlp"], rates=[1e-3, 1e-1], decays=[0.0, 0.1])
+    assert len(rows) == 8 and len({(row["head"], row["lr"], row["weight_decay"]) for row in rows}) == 8
+    assert [row["accuracy"] for row in rows] == sorted((row["accuracy"] for row in rows), reverse=True)
+    assert sorted(entry.facts["read"] for entry in cache.entries()) == ["forward_features"] * 2 + ["pre_logits"] * 2
+    for row in (rows[0], rows[-1]):
+        keys = {"model.head.name": "head", "optim.lr": "lr", "optim.weight_decay": "weight_decay"}
+        settings = [f"{key}={row[name]}" for key, name in keys.items()]
+        out = tmp_path / f"run{row is rows[0]}"
+        done("finetune", "--recipe", tiny(tmp_path), *SMALL[:3], "schedule=linear-probe", *settings, "--out", out)
+        best = max(epochs(out), key=lambda line: line["validation"]["accuracy"])
+        assert best["validation"]["accuracy"] == row["accuracy"]
+        assert best["validation"]["loss"] == pytest.approx(row["loss"], abs=1e-5) and best["epoch"] == row["best_epoch"]
+
+
+def test_the_command_compares_and_says_what_to_type_next(tmp_path: Path) -> None:
+    result = done("probe", tiny(tmp_path), *SMALL, "--head", "linear", "--lr", "1e-3", "--lr", "1e-2")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["linear"] * 2 and {line[1] for line in lines} == {"0.001", "0.01"}
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(
+        f"next: zoo finetune --recipe {tmp_path / 'tiny.yaml'} {' '.join(SMALL)} model.head.name=linear optim.lr="
+    )
+    rows = json.loads(done("probe", tiny(tmp_path), *SMALL, "--head", "linear", "--lr", "1e-2", "--json").stdout)
+    assert [(row["head"], row["lr"], row["weight_decay"]) for row in rows] == [("linear", 0.01, 0.02)]
+
+
+def test_wrong_use(tmp_path: Path) -> None:
+    recipe = str(tiny(tmp_path))
+    with pytest.raises(UsageError, match=r"unknown head 'lineer'\. Did you mean 'linear'\?"):
+        zoo.probe(recipe, heads=["linear", "lineer"])
+    with pytest.raises(UsageError, match=r"optim\.lr: expected greater than 0, found -1\.0"):
+        zoo.probe(recipe, rates=[-1.0])
+    with pytest.raises(
+        UsageError, match=r"^a probe needs a head and a learning rate\. Try: zoo probe RECIPE --head linear --lr 1e-3$"
+    ):
+        zoo.probe(recipe, heads=[])
+    with pytest.raises(UnknownName):
+        zoo.probe("quikstart")
+    result = run("probe", recipe, "--lr", "much")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)

@@ -1,0 +1,171 @@
+"""The feature cache: what frozen backbones made of images, kept on disk for the next phase, run or probe.
+
+FOLDER/features/KEY/features.npy    one split's features, (N, ...)
+FOLDER/features/KEY/entry.json      what they are of, and the hash by which damage is found
+
+KEY is a hash over everything that the features depend on, so an entry is right or absent, never out of date. An entry is
+made beside and renamed, so two runs can share it. The least recently used go when the whole is larger than the budget.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from zoo.errors import UsageError
+from zoo.timm_index import cache_folder
+
+BUDGET_GB = 20.0
+"""Unless ZOO_CACHE_GB says otherwise."""
+SPARE = 0.1
+"""Part of the free disk that the cache leaves alone."""
+PART = ".part-"
+HELD = "held"
+"""File that the process which makes an entry keeps locked; a folder with a free lock is what a kill left."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One split's features. facts: what `entry.json` says; used: when they were last read, seconds since 1970."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+    bytes: int
+    used: float
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+    @property
+    def features(self) -> Path:
+        return self.folder / "features.npy"
+
+
+def shelf() -> Path:
+    """The folder of all entries."""
+    return cache_folder() / "features"
+
+
+def budget() -> int:
+    """Bytes that the cache may take. Raises UsageError."""
+    text = os.environ.get("ZOO_CACHE_GB") or str(BUDGET_GB)
+    try:
+        gigabytes = float(text)
+    except ValueError:
+        gigabytes = -1.0
+    if not 0 <= gigabytes < float("inf"):
+        raise UsageError(f"ZOO_CACHE_GB: expected a number of gigabytes, 0 or more, found '{text}'")
+    return int(gigabytes * 1e9)
+
+
+def fits(size: int) -> bool:
+    """Whether features of `size` bytes in all may be added, older entries making room where they must."""
+    folder = cache_folder()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free + sum(entry.bytes for entry in entries())
+    return size <= budget() and size <= (1 - SPARE) * free and os.access(folder, os.W_OK)
+
+
+def entries() -> list[Entry]:
+    """All whole entries, the last used first."""
+    found = []
+    for path in shelf().glob("*/entry.json"):
+        if path.parent.name.startswith(PART):
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            found.append(Entry(path.parent, facts, facts["bytes"], path.stat().st_mtime))
+    return sorted(found, key=lambda entry: -entry.used)
+
+
+def find(key: str) -> Path | None:
+    """The features kept under a key, held against their hash and marked as used; damaged ones are removed."""
+    folder = shelf() / key
+    try:
+        facts = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+        whole = facts["hash"] == _hash(folder / "features.npy")
+    except FileNotFoundError:
+        whole = not folder.exists()
+        if whole:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    with contextlib.suppress(OSError):  # a cache that can only be read serves as well
+        os.utime(folder / "entry.json")
+    return folder / "features.npy"
+
+
+@contextlib.contextmanager
+def adding(key: str, size: int, facts: Mapping[str, Any]) -> Iterator[Path]:
+    """The path to write `size` bytes of features to; if all goes well, the entry is there when the block ends. Raises OSError.
+
+    facts: what `zoo cache` shows of it, JSON-able.
+    """
+    shelf().mkdir(parents=True, exist_ok=True)
+    _sweep()
+    _evict(size)
+    part = shelf() / f"{PART}{key}-{os.getpid()}-{time.monotonic_ns()}"
+    part.mkdir()
+    try:
+        with (part / HELD).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            features = part / "features.npy"
+            yield features
+            about = {**facts, "bytes": features.stat().st_size, "made": time.time(), "hash": _hash(features)}
+            with contextlib.suppress(OSError):  # no room is left, or somebody else made the same meanwhile
+                (part / "entry.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+                (part / HELD).unlink()
+                part.rename(shelf() / key)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def remove(key: str) -> None:
+    """Forget what is kept under a key."""
+    shutil.rmtree(shelf() / key, ignore_errors=True)
+
+
+def clear() -> int:
+    """Remove every entry; the bytes that became free. A run that reads one keeps it until it ends."""
+    freed = sum(entry.bytes for entry in entries())
+    for folder in shelf().glob("*"):
+        if not folder.name.startswith(PART):
+            shutil.rmtree(folder, ignore_errors=True)
+    _sweep()
+    return freed
+
+
+def _evict(size: int) -> None:
+    """Make room for `size` more bytes, in the budget and on the disk, by what was not used for longest."""
+    kept = entries()
+    while kept and (sum(e.bytes for e in kept) + size > budget() or shutil.disk_usage(shelf()).free < size):
+        shutil.rmtree(kept.pop().folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove what killed processes left half-made."""
+    for part in shelf().glob(f"{PART}*"):
+        with contextlib.suppress(OSError), (part / HELD).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _hash(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 24):
+            digest.update(block)
+    return digest.hexdigest()

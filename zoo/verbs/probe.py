@@ -1,0 +1,114 @@
+"""Probe: heads and settings compared on a frozen backbone's features, which are computed once for all of them."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import torch
+
+from zoo.errors import UsageError
+from zoo.loading import load_recipe
+from zoo.recipe import Recipe
+from zoo.reporting import Reporter
+from zoo.training.cuts import cuts
+from zoo.training.material import Material, prepare
+from zoo.training.parts import Parts, build
+from zoo.training.signals import StopFlag
+from zoo.training.team import Team
+from zoo.training.trainer import Trainer
+from zoo.verbs.finetune import explained_memory, settled
+
+HEADS = ("linear", "mlp", "attention")
+RATES = (3e-4, 1e-3, 3e-3)
+
+
+def probe(
+    recipe: str,
+    overrides: Iterable[str] = (),
+    heads: Sequence[str] = HEADS,
+    rates: Sequence[float] = RATES,
+    decays: Sequence[float] = (),
+    reporter: Reporter | None = None,
+) -> list[dict[str, Any]]:
+    """Train each head with each learning rate and weight decay on the recipe's frozen backbone; rows, the best first.
+
+    decays: weight decays; the recipe's own unless given. A row has `head`, `lr`, `weight_decay`, the validation metric
+    `train.best_by`, `best_epoch` and `seconds`: what `finetune` with schedule=linear-probe and these settings reaches
+    after `train.epochs`. Only the feature cache is written. Raises ZooError.
+    """
+    reporter, overrides = reporter or Reporter(), [*overrides, "schedule=linear-probe"]
+    if not heads or not rates:
+        raise UsageError("a probe needs a head and a learning rate. Try: zoo probe RECIPE --head linear --lr 1e-3")
+    tried = [load_recipe(recipe, [*overrides, f"model.head.name={head}"]) for head in heads]
+    settings = [(rate, decay) for rate, decay in product(rates, decays or [tried[0].optim.weight_decay])]
+    for rate, decay in settings:
+        load_recipe(recipe, [*overrides, f"optim.lr={rate!r}", f"optim.weight_decay={decay!r}"])
+    metric = tried[0].train.best_by
+    with StopFlag() as stop, explained_memory(tried[0]):
+        rows = [row for material, parts in _prepared(tried, reporter) for row in _rows(material, parts, settings, stop)]
+    return sorted(rows, key=lambda row: row[metric], reverse=metric != "loss")
+
+
+class OnlyFeatures(Reporter):
+    """Tells another reporter of passes over the images, and nothing of the many small trainings."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.note, self.warn, self.reporter, self.telling = reporter.note, reporter.warn, reporter, False
+
+    def start(self, task: str, total: int, done: int = 0) -> None:
+        self.telling = task == "features"
+        if self.telling:
+            self.reporter.start(task, total, done)
+
+    def advance(self, images: int, loss: float | None = None) -> None:
+        if self.telling:
+            self.reporter.advance(images, loss)
+
+    def finish(self) -> None:
+        self.reporter.finish()
+
+
+def _prepared(recipes: list[Recipe], reporter: Reporter) -> Iterator[tuple[Material, Parts]]:
+    """The material of each recipe; data, decoded images and what was measured are the first one's."""
+    parts, team, _ = settled(build(recipes[0]), Team(recipes[0].train.precision))
+    shared, material = parts.recipe, None
+    for number, recipe in enumerate(recipes):
+        if number:
+            parts = build(recipe.model_copy(update={"data": shared.data, "train": shared.train}), parts.data)
+        parts.model.to(team.device)
+        if shared.train.channels_last:
+            parts.model.to(memory_format=torch.channels_last)
+        places = cuts(parts, team, reporter)
+        if material is None:
+            material = prepare(parts, places, team, reporter)
+        material = replace(material, recipe=parts.recipe, model=parts.model, groups=parts.groups, cuts=places)
+        yield material, parts
+
+
+def _rows(
+    material: Material, parts: Parts, settings: list[tuple[float, float]], stop: StopFlag
+) -> Iterator[dict[str, Any]]:
+    """One row for each setting, each from the same first weights."""
+    fresh = {name: tensor.detach().clone() for name, tensor in material.model.state_dict().items()}
+    for rate, decay in settings:
+        material.model.load_state_dict(fresh)
+        optim = material.recipe.optim.model_copy(update={"lr": rate, "weight_decay": decay})
+        recipe = material.recipe.model_copy(update={"optim": optim})
+        began = time.monotonic()
+        fitted = Trainer(
+            replace(material, recipe=recipe, reporter=OnlyFeatures(material.reporter)),
+            parts.phases,
+            None,
+            stop,
+            lambda line: None,
+        ).fit()
+        yield {
+            "head": recipe.model.head.name,
+            "lr": rate,
+            "weight_decay": decay,
+            **{key: value for key, value in fitted.progress.best_metrics.items() if value is not None},
+            "best_epoch": fitted.progress.best_epoch,
+            "seconds": round(time.monotonic() - began, 2),
+        }
