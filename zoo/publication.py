@@ -87,7 +87,10 @@ def _model_and_run(source: Path) -> tuple[Path, Run | None]:
     if run.recipe.is_file() and not run.finished:
         raise ModelError(f"the run '{source}' is not finished. Go on with it: zoo resume {source}")
     if not run.finished or not (run.model / "config.json").is_file():
-        raise ModelError(f"'{source}' is neither a finished run nor a model folder (no metrics.json, no config.json)")
+        raise ModelError(
+            f"'{source}' is neither a finished run nor a model folder (no metrics.json, no config.json). "
+            f"Name a run folder, as in runs/NAME, or its model/"
+        )
     return run.model, run
 
 

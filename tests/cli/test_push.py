@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 from shutil import copytree
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -108,16 +109,57 @@ def test_a_pull_request(hub, zoo, pushed, finished, tmp_path):
     [
         (["RUN", "ann/pets"], 2, "nobody is there to answer; say --yes. See zoo push --help"),
         (["RUN", "pets", "--yes"], 2, "'pets' has no owner. Write user/name"),
-        (["RUN", "ann/a b", "--yes"], 2, "'ann/a b' is no repository name: Repo id must use alphanumeric chars"),
+        (["RUN", "ann/a b", "--yes"], 2, "'ann/a b' is no repository name. Write user/name, with letters, digits,"),
+        (["RUN", "ann/x/y", "--yes"], 2, "'ann/x/y' is no repository name. Write user/name, with letters, digits,"),
         (["RUN", "ann/x", "--yes", "--create-pr", "--branch", "b"], 2, "--branch and --create-pr exclude each other"),
+        (["RUN", "ann/x", "--yes", "--tag", "v 1"], 2, "--tag: 'v 1' is no name in git. Write letters, digits, '.',"),
+        (["RUN", "ann/x", "--yes", "--branch", "a..b"], 2, "--branch: 'a..b' is no name in git. Write letters, digi"),
+        (["RUN", "ann/x", "--revision", "v9"], 2, "No such option '--revision'."),
         (["nowhere", "ann/x", "--yes"], 1, "'nowhere' is neither a finished run nor a model folder"),
     ],
-    ids=["no-terminal", "no-owner", "odd-name", "both", "no-run"],
+    ids=["no-terminal", "no-owner", "odd-name", "three-parts", "both", "odd-tag", "odd-branch", "no-option", "no-run"],
 )
 def test_usage(words, code, message, hub, zoo, finished):
     said = zoo("push", *[finished.folder if word == "RUN" else word for word in words])
     assert (said.code, said.out) == (code, "")
     assert said.err.splitlines()[-1].startswith(f"error: {message}")
+
+
+def test_what_to_type_after_a_failure_is_what_was_typed(hub, zoo, finished, tmp_path):
+    copytree(finished.folder / "model", tmp_path / "my model")
+    hub.faults.add("GET", "/api/models/ann/again", "status")
+    said = zoo(
+        "push", tmp_path / "my model", "ann/again", "--yes", "--create-pr", "--message", "It's new", "--tag", "v1"
+    )
+    typed = """--create-pr --message 'It'"'"'s new' --tag v1"""
+    assert said.code == 1
+    assert said.err.splitlines()[-1].endswith(f"Try again: zoo push '{tmp_path}/my model' ann/again {typed}")
+
+
+@pytest.mark.parametrize("words", [["--to", "x" * 300], ["--to", "FILE"], ["--to", "FILE/x"], ["--revision", "v1"]])
+def test_pull_refuses_in_one_line(words, hub, zoo, pushed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").write_text("")
+    said = zoo("pull", "ann/pets", *words)
+    assert (said.code, said.out) == (2 if words[0] == "--revision" else 1, "")
+    assert len(said.err.splitlines()) == 1 and said.err.startswith("error: ") and "unexpected" not in said.err
+    assert "choose another --to" in said.err or words[0] == "--revision"
+    assert [path.name for path in tmp_path.iterdir()] == ["FILE"]
+
+
+def test_who_says_no_changes_nothing(hub, finished):
+    from zoo.reporting import Reporter
+    from zoo.verbs.push import push
+
+    class Heard(Reporter):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    seen = push(finished.folder, "ann/declined", confirm=lambda plan: plan["exists"], reporter=Heard())
+    assert (seen["pushed"], Heard.notes[-1]) == (False, "not pushed")
+    assert hub.ask("GET", "/api/models/ann/declined")[0] == 404
 
 
 def test_an_unfinished_run(hub, zoo, finished, tmp_path):
@@ -156,7 +198,7 @@ def test_models_on_the_hub_are_models_everywhere(hub, zoo, pushed, finished, pho
 
 
 def test_a_run_is_safe_whatever_the_push_does(hub, zoo, tmp_path):
-    hub.faults.add("POST", "/repos/create", "status", status=403, times=2)
+    hub.faults.add("GET", "/api/models/ann/third", "status")
     words = ["--recipe", "quickstart", "--out", tmp_path / "run", *SETTINGS]
     said = zoo("finetune", *words, "--push", "ann/third")
     assert said.code == 1

@@ -166,7 +166,7 @@ def test_an_upload_that_hangs_is_begun_again(hub, push, name, folder, monkeypatc
             "POST",
             "/commit/",
             {"status": 503},
-            "pushing to NAME failed: the Hub answered 503: Server error '503 Service",
+            "pushing to NAME failed: the Hub answered 503: Injected failure. Nothing is",
         ),
         ("POST", "/commit/", {"status": 413}, "pushing to NAME failed: a file is too large for the Hub"),
         ("GET", "/api/models/NAME$", {"status": 401}, "reading NAME failed: the Hub does not know your token (hf auth"),

@@ -389,6 +389,21 @@ def test_what_hangs_is_released(hub: Hub) -> None:
             asked.result()
 
 
+def test_what_drips_comes_byte_by_byte_until_it_is_released(hub: Hub) -> None:
+    create(hub)
+    commit(hub, added("a.txt", "0123456789"))
+    file = "/ann/m/resolve/main/a.txt"
+    hub.faults.add("GET", file, "drip", pause_s=0.01)
+    assert hub.ask("GET", file)[1] == b"0123456789"
+    hub.faults.add("GET", file, "drip", pause_s=3600)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(hub.ask, "GET", file)
+        while hub.faults.met < 2:
+            assert not asked.done()
+        hub.faults.release()
+        assert asked.result()[1] == b"0123456789"
+
+
 def test_dates_and_sizes_are_told(hub: Hub) -> None:
     create(hub)
     about = hub.ask("GET", f"{MODEL}?blobs=true")[1]

@@ -3,6 +3,7 @@
     drop        the connection closes without an answer          hang      no answer until `release()`
     cut         half of the body, then the connection closes     status    an error of that number
     truncate    half of the body, said to be all                 flip      one bit of the body is wrong
+    drip        a byte of the body each `pause_s`, until `release()`
 
 `drop` and `hang` come before the request has any effect, or with `after=True` when it has had it.
 """
@@ -11,7 +12,7 @@ import re
 import threading
 from dataclasses import dataclass
 
-KINDS = ("drop", "hang", "cut", "truncate", "flip", "status")
+KINDS = ("drop", "hang", "cut", "truncate", "flip", "drip", "status")
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Fault:
     after: bool = False
     status: int = 503
     retry_after: int | None = None
+    pause_s: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -41,7 +43,7 @@ class Faults:
         self._lock = threading.Lock()
         self._released = threading.Event()
 
-    def add(self, method: str, path: str, kind: str, **more: int | bool | None) -> None:
+    def add(self, method: str, path: str, kind: str, **more: float | bool | None) -> None:
         """`path` is a regular expression, searched for."""
         with self._lock:
             self._waiting.append(Fault(method, path, kind, **more))
@@ -51,11 +53,12 @@ class Faults:
             self._waiting.clear()
 
     def release(self) -> None:
-        """Ends all that hang, for good."""
+        """Ends all that hang or drip, for good."""
         self._released.set()
 
-    def hang(self) -> None:
-        self._released.wait()
+    def hang(self, seconds: float | None = None) -> bool:
+        """Until `release()`, or so long; whether it was released."""
+        return self._released.wait(seconds)
 
     def take(self, method: str, path: str) -> Fault | None:
         """The fault this request meets."""

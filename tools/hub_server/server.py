@@ -108,7 +108,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if answer is None:
             self.close_connection = True
         else:
-            self._send(answer, fault.kind if fault else "")
+            self._send(answer, fault)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve
 
@@ -134,25 +134,36 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if request is None or not request.read:
                 self.close_connection = True
 
-    def _send(self, answer: Answer, fault: str) -> None:
-        size = answer.size // 2 if fault in ("cut", "truncate") else answer.size
+    def _send(self, answer: Answer, fault: Fault | None) -> None:
+        kind = fault.kind if fault else ""
+        size = answer.size // 2 if kind in ("cut", "truncate") else answer.size
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(answer.size if fault != "truncate" else size))
-        if self.close_connection or fault == "cut":
+        self.send_header("Content-Length", str(answer.size if kind != "truncate" else size))
+        if self.close_connection or kind == "cut":
             self.close_connection = True
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command == "HEAD":
             return
-        flip, sent = (size // 2 if fault == "flip" else -1), 0
+        flip, sent = (size // 2 if kind == "flip" else -1), 0
         for piece in answer.pieces():
             piece = piece[: size - sent]
             if 0 <= flip - sent < len(piece):
                 piece = piece[: flip - sent] + bytes([piece[flip - sent] ^ 1]) + piece[flip - sent + 1 :]
-            self.wfile.write(piece)
             sent += len(piece)
+            if fault and kind == "drip":
+                piece = self._dripped(piece, fault.pause_s)
+            self.wfile.write(piece)
+
+    def _dripped(self, piece: bytes, pause_s: float) -> bytes:
+        """Sends a byte after each pause until what drips is released; what is left."""
+        sent = 0
+        while sent < len(piece) and not self.server.owner.faults.hang(pause_s):
+            self.wfile.write(piece[sent : sent + 1])
+            sent += 1
+        return piece[sent:]
 
     def log_message(self, *_: object) -> None:
         """Requests are logged by `Server.log` alone."""

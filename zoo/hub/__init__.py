@@ -2,6 +2,7 @@
 
 reach        is it there?  fetches by other libraries (timm, datasets) fail fast and with advice
 client       its client with time limits, which sends the token only where nobody reads along
+pace         answers that trickle
 answers      what the Hub or the network says, in the user's words
 repository   what a repository holds, and one commit on top of exactly that
 """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from zoo.errors import HubError
 from zoo.hub.client import patience
+from zoo.hub.pace import Trickle
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -38,6 +39,21 @@ def explained(doing: str, repo: str, again: str) -> Iterator[None]:
         raise HubError(f"{doing} {repo} failed: {_why(problem, repo)}. {again}") from problem
 
 
+def silence(problem: BaseException | None) -> str:
+    """That the Hub said nothing, or as good as nothing, where that is why `problem` was raised, else ''."""
+    return next(filter(None, map(_silence, _causes(problem))), "")
+
+
+def _silence(cause: BaseException) -> str:
+    from huggingface_hub.constants import ENDPOINT
+
+    if isinstance(cause, Trickle):
+        return f"{ENDPOINT} sends too slowly ({cause})"
+    if "timeout" in type(cause).__name__.lower() or "timed out" in str(cause):
+        return f"{ENDPOINT} did not answer within {patience():g} s"
+    return ""
+
+
 def _why(problem: BaseException, repo: str) -> str:
     """An answer, no answer, or half of one; whichever is found first going back through the causes."""
     from huggingface_hub.constants import ENDPOINT
@@ -46,8 +62,8 @@ def _why(problem: BaseException, repo: str) -> str:
     for cause in _causes(problem):
         if isinstance(cause, HfHubHTTPError):
             return _meaning(cause, repo)
-        if "timeout" in type(cause).__name__.lower() or "timed out" in str(cause):
-            return f"{ENDPOINT} did not answer within {patience():g} s"
+        if why := _silence(cause):
+            return why
         if isinstance(cause, HTTPError | ConnectionError):
             return f"{ENDPOINT} cannot be reached, or hung up ({first_line(cause).rstrip('.')})"
     return first_line(problem).rstrip(".")
@@ -77,4 +93,5 @@ def _meaning(problem: "HfHubHTTPError", repo: str) -> str:
         413: "a file is too large for the Hub",
         429: f"too many requests{f'; wait {wait} s' if wait else ''}",
     }
-    return known.get(status) or f"the Hub answered {status}: {first_line(problem).rstrip('.')}"
+    said = " ".join((problem.server_message or first_line(problem)).split())
+    return known.get(status) or f"the Hub answered {status}: {said.rstrip('.')}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from zoo.errors import HubError, UsageError
+from zoo.hub.pace import watched
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -31,7 +32,7 @@ def patience() -> float:
 
 
 def patient() -> None:
-    """Give the Hub's client a time limit on each answer, downloads by other libraries included."""
+    """Give the Hub's client a time limit on each answer and its pace, downloads by other libraries included."""
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
@@ -43,10 +44,13 @@ def patient() -> None:
         limits = {kind: min(given.get(kind) or limit, limit) for kind in ("connect", "read", "write", "pool")}
         request.extensions["timeout"] = limits
 
+    def watch(response: Any) -> None:
+        response.stream = watched(response.stream, limit)
+
     def client() -> Any:
         made = default_client_factory()
         hooks = made.event_hooks
-        made.event_hooks = {**hooks, "request": [*hooks["request"], hurry]}
+        made.event_hooks = {"request": [*hooks["request"], hurry], "response": [*hooks["response"], watch]}
         return made
 
     set_client_factory(client)
@@ -116,7 +120,7 @@ def _stream(client: "HfApi", url: str, to: Path, limit: int) -> Path:
         hf_raise_for_status(response)
         size = 0
         with to.open("wb") as file:
-            for piece in response.iter_bytes(1 << 20):
+            for piece in response.iter_bytes():
                 if (size := size + len(piece)) > limit:
                     raise HubError(f"{url} sends more than the {limit:,} bytes that were announced; refused")
                 file.write(piece)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 
 from zoo.errors import ModelError, ZooError
-from zoo.hub.answers import refusal
+from zoo.hub.answers import refusal, silence
 from zoo.hub.client import is_safe, patient
 
 TIMEOUT_S = 5.0
@@ -62,7 +62,7 @@ def hub(name: str, advice: str, error: type[ZooError] = ModelError, needed: bool
     try:
         yield
     except (OfflineModeIsEnabled, LocalEntryNotFoundError, ConnectionError, TimeoutError, HTTPError) as problem:
-        why = refusal(problem) or "the Hub hung up"
+        why = refusal(problem) or silence(problem) or "the Hub hung up"
         if _obstacle():
             why = f"{_obstacle()} and it is not in the local cache"
         raise error(f"'{name}' cannot be fetched: {why}. {advice}") from problem

@@ -1,17 +1,18 @@
 """The files of a model: which they are, whence they come, and that they arrived whole."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from zoo.errors import HubError, ModelError, RunError, UsageError
-from zoo.files import disk_faults, git_hash, sha256, sync, sync_tree
+from zoo.errors import DiskFull, HubError, ModelError, RunError, UsageError
+from zoo.files import disk_faults, git_hash, sha256
 from zoo.hub import api, downloaded, explained
 from zoo.remote.checking import check
+from zoo.remote.storing import damage, hand_over, home_of, keep, room
 from zoo.timm_index import cache_folder
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ WEIGHTS = ("model.safetensors", "head.safetensors")
 """What a repository of a model holds, and what of it is weights."""
 PREFIX = "hf-hub:"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+COMMIT = re.compile("[0-9a-f]{40}")
 SMALL = 20_000_000
 """Most bytes of a file that is not weights."""
 
@@ -46,35 +48,41 @@ def local(name: str | Path) -> Path:
 def fetch(name: str, to: Path | None = None) -> Fetched:
     """The model `user/name[@revision]` (`hf-hub:` before it or not) as a checked folder: `to`, or one in the cache.
 
-    A commit that is in the cache needs no network when it is named by its whole hash.
+    A commit that is in the cache needs no network when it is named by its whole hash. Every byte of what is in the cache
+    is compared each time; what is damaged is fetched again.
     Raises HubError, ModelError for what must not be built, RunError where `to` exists, DiskFull, UsageError.
     """
     repo, revision = _parsed(name)
-    if to is not None and to.exists() and any(to.iterdir() if to.is_dir() else [to]):
-        raise RunError(f"{to} exists and is not empty; choose another --to")
-    if to is None and revision and re.fullmatch("[0-9a-f]{40}", revision) and _cached(repo, revision).is_dir():
-        return Fetched(_cached(repo, revision), repo, revision)
-    again = f"Try again: zoo pull {name.removeprefix(PREFIX)}"
+    kept = _cached(repo, revision) if to is None and revision and COMMIT.fullmatch(revision) else None
+    if kept and not damage(kept):
+        return Fetched(kept, repo, kept.name)
+    try:
+        return _fetched(repo, revision, to)
+    except HubError as error:
+        if kept and kept.is_dir():
+            raise HubError(f"{kept / damage(kept)} is damaged and cannot be fetched again: {error}") from error
+        raise
+
+
+def _fetched(repo: str, revision: str | None, to: Path | None) -> Fetched:
+    name = f"{repo}@{revision}" if revision else repo
+    again = f"Try again: zoo pull {name}"
+    home = home_of(to) if to else cache_folder() / "hub"
     client = api()
     with explained("fetching", repo, again):
         info = client.model_info(repo, revision=revision, files_metadata=True)
     commit = str(info.sha)
     folder = to or _cached(repo, commit)
-    if to is None and folder.is_dir():
+    if not to and not damage(folder):
         return Fetched(folder, repo, commit)
     wanted = _wanted(info, repo)
-    with _room(folder, wanted) as part:
+    with _space(home, sum(sibling.size or 0 for sibling in wanted), name, bool(to)), room(home) as part:
         for sibling in wanted:
             with explained(f"fetching {sibling.rfilename} of", repo, again):
                 downloaded(client, repo, sibling.rfilename, commit, part / sibling.rfilename, sibling.size or SMALL)
             _check_hash(part / sibling.rfilename, sibling, f"{repo}. {again}")
         check(part, repo)
-        sync_tree(part)
-        if to is not None and to.is_dir():
-            to.rmdir()
-        if not folder.exists():
-            part.rename(folder)
-        sync(folder.parent)
+        hand_over(part, to.absolute()) if to else keep(part, folder)
     return Fetched(folder, repo, commit)
 
 
@@ -83,15 +91,22 @@ def _cached(repo: str, commit: str) -> Path:
 
 
 @contextmanager
-def _room(folder: Path, wanted: "list[RepoSibling]") -> Iterator[Path]:
-    """A folder beside `folder` to fetch into, gone afterwards. Raises DiskFull where the files do not fit."""
-    with (
-        disk_faults(folder.parent, sum(s.size or 0 for s in wanted)),
-        TemporaryDirectory(prefix=".part-", dir=folder.parent) as scratch,
-    ):
-        part = Path(scratch, "model")
-        part.mkdir()
-        yield part
+def _space(home: Path, size: int, name: str, chosen: bool) -> Iterator[None]:
+    """Raises DiskFull where `size` bytes do not fit into `home`, RunError where it is not writable. chosen: by the user."""
+    other = "choose another --to" if chosen else "set ZOO_CACHE to another folder"
+    try:
+        with disk_faults(home, size):
+            yield
+    except DiskFull as error:
+        free = shutil.disk_usage(home).free
+        raise DiskFull(
+            f"the disk is full: {name} needs {size / 1e6:,.1f} MB in {home}, where {free / 1e6:,.1f} MB are free. "
+            f"Make room, or {other}"
+        ) from error
+    except RunError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise RunError(f"{error}; {other}") from error
 
 
 def _parsed(name: str) -> tuple[str, str | None]:

@@ -1,25 +1,32 @@
 """Pull: a model on the Hub -> a checked model folder."""
 
-import shutil
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
 from zoo.models.folder import load
-from zoo.remote import PREFIX, fetch
+from zoo.remote import FILES, PREFIX, fetch
 
 
 def pull(name: str, to: str | Path | None = None) -> dict[str, Any]:
     """Fetch `user/name[@revision]` into the folder `to` (unless said, `./name`) and load it once. Raises ZooError.
 
-    A model that cannot be loaded leaves no folder.
+    A model that cannot be loaded leaves nothing.
     """
     repo = name.removeprefix(PREFIX).partition("@")[0]
-    fetched = fetch(name, Path(to) if to is not None else Path(repo.rpartition("/")[2]))
+    folder = Path(to) if to is not None else Path(repo.rpartition("/")[2])
+    was_there = os.path.exists(folder)
+    fetched = fetch(name, folder)
     try:
         classifier = load(fetched.folder)
     except ZooError:
-        shutil.rmtree(fetched.folder)
+        for file in FILES:
+            (folder / file).unlink(missing_ok=True)
+        if not was_there:
+            with suppress(OSError):  # by now it holds something else
+                folder.rmdir()
         raise
     return {
         "folder": str(fetched.folder),

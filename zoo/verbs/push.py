@@ -1,5 +1,7 @@
 """Push: a run or model folder -> one commit on the Hub, checked before and after."""
 
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,9 @@ from zoo.reporting import Reporter
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+REF = re.compile(r"(?!.*(\.\.|//|/\.|\.lock(/|$)))[A-Za-z0-9_][A-Za-z0-9._/-]*(?<![./])")
+"""Names of branches and tags that every git takes."""
 
 
 def push(
@@ -37,13 +42,16 @@ def push(
     client = None if dry_run else api(write=True)
     if client is not None and not to.repo:
         to = replace(to, repo=_own_name(client, source))
-    repository = Repository(client, to, f"zoo push {source} {to.repo}") if client is not None else None
+    repository = Repository(client, to, _typed(source, to)) if client is not None else None
     before = repository.read() if repository is not None else Contents()
     with TemporaryDirectory(prefix="zoo-push-") as scratch:
         publication = stage(source, Path(scratch, "staged"), to.repo, before.card)
         reporter.note("comparing the staged copy with the run, in a fresh process")
         plan = _plan(publication, to, before, verify(publication, source, Path(scratch)))
-        if repository is None or not confirm(plan):
+        if repository is None:
+            return {**plan, "pushed": False}
+        if not confirm(plan):
+            reporter.note("not pushed")
             return {**plan, "pushed": False}
         published = repository.publish(publication.folder, publication.sizes, before, FILES)
     if not published.changed:
@@ -64,18 +72,31 @@ def _check(to: Destination) -> None:
 
     if to.branch and to.create_pr:
         raise UsageError("--branch and --create-pr exclude each other: a pull request has a branch of its own")
+    for option, name in (("--branch", to.branch), ("--tag", to.tag)):
+        if name and not REF.fullmatch(name):
+            raise UsageError(f"{option}: '{name}' is no name in git. Write letters, digits, '.', '-', '_' and '/'")
     if not to.repo:
         return
     try:
         validate_repo_id(to.repo)
-    except HFValidationError as error:
-        raise UsageError(f"'{to.repo}' is no repository name: {str(error).splitlines()[0]}") from None
+    except HFValidationError:
+        raise UsageError(
+            f"'{to.repo}' is no repository name. Write user/name, with letters, digits, '.', '-' and '_'"
+        ) from None
     if "/" not in to.repo:
         raise UsageError(f"'{to.repo}' has no owner. Write user/name")
 
 
+def _typed(source: Path, to: Destination) -> str:
+    """The command line of a push."""
+    named = {"--message": to.message, "--tag": to.tag, "--branch": to.branch}
+    flags = [name for name, given in {"--public": to.public, "--create-pr": to.create_pr}.items() if given]
+    words = [word for name, value in named.items() if value for word in (name, value)]
+    return shlex.join(["zoo", "push", str(source), to.repo, *flags, *words])
+
+
 def _own_name(client: "HfApi", source: Path) -> str:
-    with explained("asking who you are on", "the Hub", f"Try again: zoo push {source} user/name"):
+    with explained("asking who you are on", "the Hub", f"Try again: zoo push {shlex.quote(str(source))} user/name"):
         name = f"{client.whoami()['name']}/{source.absolute().name}"
     _check(Destination(name))
     return name
