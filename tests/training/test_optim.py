@@ -125,11 +125,12 @@ OPTIMISERS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels-last"])
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_state_survives_a_checkpoint_bit_for_bit(tmp_path: Path, name):
+def test_state_survives_a_checkpoint_bit_for_bit(tmp_path: Path, name, layout):
     optim = Optim(name=name, lr=0.01, options=OPTIMISERS[name])
     torch.manual_seed(0)
-    model = Small()
+    model = Small().to(memory_format=layout)
     phase = Phase(1, ("stem", HEAD))
     optimizer = build_optimizer(model, GROUPS, phase, optim)
     for number in range(7):
@@ -139,7 +140,7 @@ def test_state_survives_a_checkpoint_bit_for_bit(tmp_path: Path, name):
     tensors, state = checkpoint.load(path)
 
     torch.manual_seed(1)
-    other = Small()
+    other = Small().to(memory_format=layout)
     other.load_state_dict(tensors["model"])
     resumed = build_optimizer(other, GROUPS, phase, optim)
     load_state_arrays(resumed, tensors["optim"], state["optim"])

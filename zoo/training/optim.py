@@ -121,6 +121,10 @@ def state_arrays(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tens
 def load_state_arrays(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], rest: Mapping) -> None:
     """Put back what `state_arrays` gave, into an optimiser built alike."""
     optimizer.load_state_dict({key: _unpacked(value, tensors) for key, value in rest.items()})
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():  # fused kernels take it that both lie alike in memory
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
