@@ -138,8 +138,7 @@ def test_all_faults_at_once_in_the_files_order_of_sections():
         "my.yaml:7: train.seed: expected greater than or equal to 0, found -1",
         f"command line: nope: unknown key. There are: {TOP}.",
         "my.yaml:3: model.head.hiden: unknown option of head 'mlp' (has: hidden, layers, dropout). Did you mean 'hidden'?",
-        "my.yaml:5: schedule.name: unknown schedule 'x'. "
-        "See them all: zoo list schedules",
+        "my.yaml:5: schedule.name: unknown schedule 'x'. See them all: zoo list schedules",
         "my.yaml:2: model.backbone: unknown backbone 'resnet81'. Did you mean 'resnet18'? "
         "See them all: zoo list backbones",
     ]

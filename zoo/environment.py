@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,29 @@ def versions() -> dict[str, str]:
     return found
 
 
+def processor() -> str:
+    """The processor's own name."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def device_name(device: Any) -> str:
+    """The make of a torch.device."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+
+
 def device_facts() -> dict[str, Any]:
     """The accelerator if there is one, and the processor."""
     import psutil
     import torch
 
     facts: dict[str, Any] = {
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
@@ -93,12 +111,14 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     return {"commit": commit, "changes": bool(git("status", "--porcelain"))} if commit else None
 
 
-def environment(recipe: Recipe, precision: str, processes: int, data: dict[str, Any]) -> dict[str, Any]:
-    """The contents of `environment.json`."""
+def environment(recipe: Recipe, processes: int, data: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+    """The contents of `environment.json`. recipe: with nothing left open; measured: what closed it."""
     return {
         "versions": versions(),
         "device": device_facts(),
-        "precision": precision,
+        "precision": recipe.train.precision,
+        "channels_last": recipe.train.channels_last,
+        "measured": measured,
         "processes": processes,
         "plugins": plugins_used(recipe),
         "git": git_state(Path.cwd()),

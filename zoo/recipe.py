@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
+BATCH = 64
 Metric = Literal["accuracy", "top5", "macro_f1", "macro_precision", "macro_recall", "auroc", "loss"]
 
 
@@ -101,6 +102,16 @@ class Augment(Section):
     cutmix: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of CutMix's Beta distribution; 0 is off (arXiv:1905.04899). With mixup, each batch draws one."""
 
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed with each other."""
+        return bool(self.mixup or self.cutmix)
+
+    @property
+    def changes(self) -> bool:
+        """Whether an image looks different from epoch to epoch."""
+        return bool(self.flip or self.crop != "none" or self.rotate or self.jitter or self.erase)
+
 
 class Data(Section):
     """Which images, and how they reach the model."""
@@ -129,8 +140,8 @@ class Data(Section):
     """Height and width in pixels of the model's input; null is the backbone's own."""
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Evaluation resizes the short side to `image_size / crop_pct`, then cuts the centre."""
-    batch_size: Positive = 64
-    """Images per optimiser step and accumulation step, over all processes."""
+    batch_size: Positive | Literal["auto"] = BATCH
+    """Images per accumulation step, all processes together; `auto`: what fits of 64 x `train.accumulation`, so accumulated."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Decoding processes for data that does not fit in memory; null is one per core, which is also the most."""
     in_memory: Literal["auto"] | bool = "auto"
@@ -139,6 +150,11 @@ class Data(Section):
     """What to do with unreadable training images; validation and test always need every image."""
     augment: Augment = Augment()
     """Random changes of training images."""
+
+    @property
+    def images_per_batch(self) -> int:
+        """`batch_size`, or its default where it is yet to be found."""
+        return BATCH if self.batch_size == "auto" else self.batch_size
 
 
 class Optim(Section):
@@ -179,9 +195,9 @@ class Train(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """One seed gives one result: splits, initial head, order, augmentation, dropout."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Arithmetic; `auto` is bf16 on GPUs that have it, else fp32. fp16 needs a GPU."""
+    """Arithmetic; `auto` takes bf16 or fp32 by a few timed steps, in runs of over 20 s; fp16 needs a GPU."""
     accumulation: Positive = 1
-    """Batches per optimiser step; a short last window is weighted by its images."""
+    """Batches per optimiser step; a short last window is weighted by its images. See `data.batch_size: auto`."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread over all classes."""
     loss: Part = Named(name="cross-entropy")
@@ -195,9 +211,11 @@ class Train(Section):
     freeze_bn_stats: bool = False
     """Keep batch-norm statistics fixed even where weights train; better on small data."""
     cache_features: bool = True
-    """In phases whose backbone is frozen, compute features once, of images without augmentation."""
-    channels_last: bool = True
-    """Memory format that convolutions like best."""
+    """Run what is frozen once: whole backbones on images without augmentation, partly frozen ones if it is off (or `views`)."""
+    views: Positive | None = None
+    """In phases with a frozen part, keep its features of so many augmented views of each image, taken in turn by epoch."""
+    channels_last: Literal["auto"] | bool = "auto"
+    """Memory format that convolutions like best; `auto` is `true` unless the other is measured to be clearly faster."""
     compile: bool = False
     """`torch.compile` the model: slow to start, faster per step on GPUs."""
     checkpoint_s: Annotated[float, Field(ge=0)] = 60.0

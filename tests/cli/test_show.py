@@ -73,7 +73,10 @@ def test_a_part_as_json(zoo):
             "quikstart",
             "unknown name 'quikstart'. Did you mean 'quickstart'? See zoo list recipes, heads, schedules, backbones, losses, adapters",
         ),
-        ("linaer", "unknown name 'linaer'. Did you mean 'linear'? See zoo list recipes, heads, schedules, backbones, losses, adapters"),
+        (
+            "linaer",
+            "unknown name 'linaer'. Did you mean 'linear'? See zoo list recipes, heads, schedules, backbones, losses, adapters",
+        ),
         ("zzzz", "unknown name 'zzzz'. See zoo list recipes, heads, schedules, backbones, losses, adapters"),
         ("a.yaml", "no recipe file 'a.yaml'. A recipe is a name (zoo list recipes) or a YAML file's path"),
     ],

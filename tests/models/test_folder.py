@@ -335,5 +335,7 @@ def test_a_classifier_takes_one_picture_or_several_and_names_the_one_it_cannot_r
 
 def test_a_saved_model_says_whose_head_it_has_and_outlives_a_clash(tmp_path, install):
     saved(tmp_path / "model")
-    install("zoo-paw", heads={"linear": "zoo_paw:linear"}, files={"zoo_paw.py": "def linear(features, num_classes): ..."})
+    install(
+        "zoo-paw", heads={"linear": "zoo_paw:linear"}, files={"zoo_paw.py": "def linear(features, num_classes): ..."}
+    )
     assert load(tmp_path / "model").classes == CLASSES

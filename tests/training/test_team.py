@@ -39,6 +39,14 @@ def test_precision_on_a_cpu(wanted, found):
     assert product.dtype == (torch.bfloat16 if found == "bf16" else torch.float32)
 
 
+def test_a_team_changes_its_precision(tmp_path):
+    team = Team("auto", tmp_path)
+    other = team.computing_in("bf16")
+    assert (team.computing_in("fp32"), other.precision, other.folder) == (team, "bf16", tmp_path)
+    with other.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
 def test_fp16_needs_a_gpu():
     with pytest.raises(UsageError) as caught:
         Team("fp16")
@@ -79,7 +87,7 @@ def test_alone_a_team_agrees_with_itself():
 
 def features(team: Team, count: int) -> FeatureLoader:
     values = torch.arange(count, dtype=torch.float32)[:, None] * torch.tensor([1.0, 10.0])
-    return FeatureLoader(values, np.arange(count), team.device, team.shard)
+    return FeatureLoader([values], np.arange(count), team.device, team.shard)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
@@ -101,7 +109,7 @@ def test_an_input_that_is_lost_is_noticed():
     loader = features(team, 10)
     for count, batch_size, lost in ((10, 4, 2), (3, 4, 3)):
         with pytest.raises(RunError) as caught:
-            team.apply(lambda x: x, Short(loader.features, loader.labels, team.device, team.shard), count, batch_size)
+            team.apply(lambda x: x, Short(loader.views, loader.labels, team.device, team.shard), count, batch_size)
         assert str(caught.value) == f"{lost} of {count} images were not evaluated"
 
 
@@ -121,7 +129,7 @@ team.share_buffers(norm)
 found = {}
 for count in (1, 2, 7, 8):
     values = torch.arange(count, dtype=torch.float32)[:, None] * torch.tensor([1.0, 10.0])
-    loader, ticks = FeatureLoader(values, np.arange(count), team.device, team.shard), []
+    loader, ticks = FeatureLoader([values], np.arange(count), team.device, team.shard), []
     result = team.apply(lambda x: x + 1, loader, count, 3, ticks.append)
     found[count] = [result.tolist() == (values + 1).tolist(), sum(ticks)]
 print(json.dumps({

@@ -78,6 +78,7 @@ def test_the_environment_says_what_it_ran_on(finished: Path) -> None:
     facts = json.loads((finished / "environment.json").read_text())
     assert facts["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert facts["precision"] == "fp32" and facts["processes"] == 1
+    assert facts["channels_last"] is True and facts["measured"] == {} and facts["device"]["processor"]
     assert {p["kind"]: p["owner"] for p in facts["plugins"]} == {
         "head": "timm-zoo",
         "schedule": "timm-zoo",
@@ -180,12 +181,14 @@ def test_out_of_memory_says_what_to_try(tmp_path: Path) -> None:
         "data.in_memory=false",
         "data.workers=0",
         "train.accumulation=2",
+        "train.precision=fp32",
+        "train.channels_last=true",
     ]
     arguments = ["finetune", "--recipe", str(tiny(tmp_path)), "--out", str(tmp_path / "run"), *size]
     result = subprocess.run([sys.executable, "-c", SCARCE, *arguments], capture_output=True, text=True, timeout=120)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == (
-        "error: out of memory with data.batch_size=72, data.image_size=1024, train.precision=auto. Try data.batch_size=36 "
+        "error: out of memory with data.batch_size=72, data.image_size=1024, train.precision=fp32. Try data.batch_size=36 "
         "train.accumulation=4 (the same effective batch), a smaller data.image_size or train.precision=bf16"
     )
     assert not (tmp_path / "run" / "model").exists()

@@ -1,7 +1,7 @@
 """The processes that train together, by Accelerate: what they share, gather and agree on."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +23,7 @@ class Team:
     """This process, its rank among all, and the device it computes on."""
 
     def __init__(self, precision: str, folder: Path | None = None) -> None:
-        self.precision = resolve_precision(precision)
+        self.precision, self.folder = resolve_precision(precision), folder
         AcceleratorState._reset_state()  # an earlier run in this process may have had another precision
         self.accelerator = Accelerator(
             cpu=wants_cpu(),
@@ -42,6 +42,10 @@ class Team:
             raise RunError(
                 f"{wanted} processes were asked for, but Accelerate runs {self.size}. Use zoo finetune --processes {wanted}"
             )
+
+    def computing_in(self, precision: str) -> "Team":
+        """The same processes in another precision."""
+        return self if precision == self.precision else Team(precision, self.folder)
 
     def autocast(self) -> AbstractContextManager:
         return self.accelerator.autocast()
@@ -86,10 +90,7 @@ class Team:
         """`function` of every input 0..count-1 exactly once, in order, on the CPU as float32: (count, ...)."""
         result: torch.Tensor | None = None
         seen = torch.zeros(count, dtype=torch.bool)
-        for batch in loader.batches(in_order(np.arange(count), batch_size)):
-            with torch.inference_mode(), self.autocast():
-                part = function(batch.inputs)
-            indices, part = self._gathered(batch.indices, part.float())
+        for indices, part in self.outputs(function, loader, in_order(np.arange(count), batch_size)):
             if result is None:
                 result = torch.empty(count, *part.shape[1:])
             result[indices], seen[indices] = part, True
@@ -97,6 +98,15 @@ class Team:
         if result is None or not bool(seen.all()):
             raise RunError(f"{int((~seen).sum())} of {count} images were not evaluated")
         return result
+
+    def outputs(
+        self, function: Callable[[torch.Tensor], torch.Tensor], loader: Loader, order: list[np.ndarray], epoch: int = 0
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(indices, `function` of their inputs) of all processes' shares of each batch, on the CPU, as float32."""
+        for batch in loader.batches(order, epoch):
+            with torch.inference_mode(), self.autocast():
+                part = function(batch.inputs)
+            yield self._gathered(batch.indices, part.float())
 
     def _gathered(self, indices: torch.Tensor, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self.size > 1:
@@ -110,7 +120,7 @@ def agreed(value: T) -> T:
 
 
 def resolve_precision(wanted: str) -> str:
-    """`auto` -> bf16 where the GPU has it, else fp32. Raises UsageError for fp16 without a GPU."""
+    """`auto` -> bf16 where the GPU has it, else fp32, until something is measured. Raises UsageError for fp16 without a GPU."""
     cuda = torch.cuda.is_available() and not wants_cpu()
     if wanted == "fp16" and not cuda:
         raise UsageError("train.precision: fp16 needs a GPU; on a CPU take bf16 or fp32")

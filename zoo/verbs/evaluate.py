@@ -53,7 +53,7 @@ def evaluate(
         model = classifier.model.to(team.device)
         loader = ImageLoader(pixels, part.labels, classifier.normalise, classifier.view.size, team.device, team.shard)
         reporter.start("evaluating", len(part))
-        logits = team.apply(model, loader, len(part), 2 * recipe.data.batch_size, reporter.advance)
+        logits = team.apply(model, loader, len(part), 2 * recipe.data.images_per_batch, reporter.advance)
         reporter.finish()
     if faults:
         reporter.warn(f"skipped {unreadable(list(faults.values()), len(part))}")

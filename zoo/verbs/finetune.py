@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,12 +22,21 @@ from zoo.recipe import Recipe
 from zoo.reporting import Reporter
 from zoo.run import Run, default_folder
 from zoo.training import checkpoint
+from zoo.training.choice import choose, compared
+from zoo.training.cuts import Cuts, cuts, named
+from zoo.training.fitting import fit_batch
 from zoo.training.material import decoded, prepare
 from zoo.training.metrics import report
-from zoo.training.parts import Parts, build, cached_halves, describe
+from zoo.training.parts import Parts, build, describe
 from zoo.training.signals import StopFlag
 from zoo.training.team import Team, agreed
+from zoo.training.timing import Way
 from zoo.training.trainer import Trainer
+
+T = TypeVar("T")
+
+NO_MEMORY = ("can't allocate memory", "could not create a primitive")
+"""What torch and oneDNN say on a CPU that has none left."""
 
 
 def finetune(
@@ -44,10 +53,10 @@ def finetune(
         team = Team(loaded.train.precision, run.folder)
         with ExitStack() as held:
             _on_main(team, run.check_new)
-            parts = build(loaded)
-            _on_main(team, lambda: _claim(run, team, parts, held))
-            with _trackers(team):
-                return _train(run, parts, team, stop, reporter, resuming=False)
+            parts, team, measured = settled(build(loaded), team)
+            _on_main(team, lambda: _claim(run, team, parts, measured, held))
+            with explained_memory(parts.recipe), _trackers(team):
+                return _train(run, parts, team, stop, reporter, measured, resuming=False)
 
 
 def _anchored(recipe: Recipe) -> Recipe:
@@ -69,57 +78,93 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
         team = Team(recipe.train.precision, run.folder)
         _on_main(team, lambda: held.enter_context(run.locked()))
         parts = build(recipe)
-        recorded = json.loads(run.environment.read_text())["data"]["fingerprint"]
+        facts = json.loads(run.environment.read_text(encoding="utf-8"))
+        recorded = facts["data"]["fingerprint"]
         if recorded != parts.data.fingerprint:
             raise RunError(
                 f"the data of {run.folder} changed since it started (fingerprint {parts.data.fingerprint}, was {recorded}); start a new run"
             )
         with _trackers(team):
-            return _train(run, parts, team, stop, reporter, resuming=True)
+            return _train(run, parts, team, stop, reporter, facts.get("measured", {}), resuming=True)
 
 
 def plan(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
     """What `finetune` would do: phases, sizes, memory and time. Writes nothing. Raises ZooError."""
     with explained_memory(recipe):
-        team = Team(recipe.train.precision)
-        parts = build(recipe)
-        described = describe(parts, team, cached_halves(parts, team, reporter))
-        reporter.plan(described)
-        return described
+        parts, team, measured = settled(build(recipe), Team(recipe.train.precision))
+        with explained_memory(parts.recipe):
+            return _planned(parts, team, cuts(parts, team, reporter), measured, reporter)
 
 
-def _claim(run: Run, team: Team, parts: Parts, held: ExitStack) -> None:
+def settled(parts: Parts, team: Team) -> tuple[Parts, Team, dict[str, Any]]:
+    """Parts and team with nothing left open, and what was measured to close it.
+
+    Precision, memory format and batch size are found where the recipe says `auto`, once for all processes. Raises
+    ZooError.
+    """
+    data, train = parts.recipe.data, parts.recipe.train
+    choice = _on_main(team, lambda: choose(parts, team))
+    way, measured = choice.way, {"step_ms": choice.record()} if choice.ms else {}
+    batch, accumulation = data.batch_size, train.accumulation
+    if batch == "auto":
+        batch, accumulation = _on_main(team, lambda: fit_batch(parts, team, way.precision, way.channels_last))
+        measured["batch_size"] = batch
+    found = {"precision": way.precision, "channels_last": way.channels_last, "accumulation": accumulation}
+    recipe = parts.recipe.model_copy(
+        update={"data": data.model_copy(update={"batch_size": batch}), "train": train.model_copy(update=found)}
+    )
+    normalise = replace(parts.normalise, channels_last=way.channels_last)
+    return replace(parts, recipe=recipe, normalise=normalise), team.computing_in(way.precision), measured
+
+
+def _planned(parts: Parts, team: Team, places: Cuts, measured: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """The plan, told to the reporter together with what was measured for it."""
+    train = parts.recipe.train
+    settings = {"channels_last": train.channels_last, "accumulation": train.accumulation, "measured": measured}
+    described = describe(parts, team, named(places)) | settings
+    reporter.plan(described)
+    if "step_ms" in measured and (line := compared(Way(train.precision, train.channels_last), measured["step_ms"])):
+        reporter.note(f"precision {line}")
+    if "batch_size" in measured:
+        reporter.note(f"batch size {parts.recipe.data.batch_size} (measured), {train.accumulation} per optimiser step")
+    return described
+
+
+def _claim(run: Run, team: Team, parts: Parts, measured: dict[str, Any], held: ExitStack) -> None:
     """Take the run folder and write what the run is; from here on it can be resumed."""
     held.enter_context(run.locked())
     run.check_new()
-    facts = environment(parts.recipe, team.precision, team.size, parts.data.record())
+    facts = environment(parts.recipe, team.size, parts.data.record(), measured)
     write_text(run.environment, json.dumps(facts, indent=2))
     write_text(run.recipe, dump_recipe(parts.recipe))
 
 
-def _on_main(team: Team, action: Callable[[], Any]) -> None:
-    """Run `action` on the main process; its failure is every process's failure."""
-    failure: ZooError | None = None
+def _on_main(team: Team, action: Callable[[], T]) -> T:
+    """What `action` gives on the main process, for every process; its failure is every process's failure."""
+    result, failure = None, None
     if team.main:
         try:
-            action()
+            result = action()
         except ZooError as error:
             failure = error
-    failure = team.share(failure)
+    result, failure = team.share((result, failure))
     if failure is not None:
         raise failure
+    return result
 
 
-def _train(run: Run, parts: Parts, team: Team, stop: StopFlag, reporter: Reporter, resuming: bool) -> dict[str, Any]:
+def _train(
+    run: Run, parts: Parts, team: Team, stop: StopFlag, reporter: Reporter, measured: dict[str, Any], resuming: bool
+) -> dict[str, Any]:
     began = time.monotonic()
     for warning in parts.data.warnings:
         reporter.warn(warning)
     model = parts.model.to(team.device)
     if parts.recipe.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    cut = cached_halves(parts, team, reporter)
-    reporter.plan(describe(parts, team, cut))
-    material = prepare(parts, cut, team, reporter)
+    places = cuts(parts, team, reporter)
+    _planned(parts, team, places, measured, reporter)
+    material = prepare(parts, places, team, reporter)
     if stop.signal:
         raise Interrupted(f"stopped before the first step. Go on with: zoo resume {run.folder}", stop.signal)
     trainer = Trainer(material, parts.phases, run.checkpoints, stop, _logged(run, team))
@@ -199,6 +244,7 @@ def _logged(run: Run, team: Team) -> Callable[[dict[str, Any]], None]:
             "train/loss": line["train_loss"],
             "train/lr": line["lr"],
             "train/images_per_s": line["images_per_s"],
+            "train/waiting": line["waiting"],
         }
         team.accelerator.log(numbers, step=line["step"])
 
@@ -224,12 +270,12 @@ def explained_memory(recipe: Recipe) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         text = str(error)
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in text:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not any(sign in text for sign in NO_MEMORY):
             raise
-        half = max(1, recipe.data.batch_size // 2)
+        batch = recipe.data.images_per_batch
         size, precision = recipe.data.image_size or "the backbone's own size", recipe.train.precision
         raise OutOfMemory(
-            f"out of memory with data.batch_size={recipe.data.batch_size}, data.image_size={size}, train.precision={precision}. "
-            f"Try data.batch_size={half} train.accumulation={2 * recipe.train.accumulation} (the same effective batch), "
+            f"out of memory with data.batch_size={batch}, data.image_size={size}, train.precision={precision}. "
+            f"Try data.batch_size={max(1, batch // 2)} train.accumulation={2 * recipe.train.accumulation} (the same effective batch), "
             f"a smaller data.image_size or train.precision=bf16"
         ) from error

@@ -1,0 +1,68 @@
+"""Precision and memory format, chosen by a few timed steps of the real model on this machine."""
+
+from dataclasses import dataclass, field
+from statistics import median
+
+import torch
+
+from zoo.errors import ZooError
+from zoo.recipe import Train
+from zoo.training.parts import Parts
+from zoo.training.rehearsal import same_generators
+from zoo.training.team import Team, resolve_precision
+from zoo.training.timing import ROUNDS, SPEED, Way, times
+
+FASTER = 1.1
+"""A way must be so much faster than a plainer one; less may be noise."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The way taken, and the milliseconds of each measured step of every way that was tried."""
+
+    way: Way
+    ms: dict[str, list[float]] = field(default_factory=dict)
+
+    def record(self) -> dict[str, float]:
+        """Median milliseconds of a step by way, for `environment.json`."""
+        return {way: round(median(times), 2) for way, times in self.ms.items() if times}
+
+
+def compared(way: Way, ms: dict[str, float]) -> str:
+    """A way and how many times as fast as the others it was: 'bf16 channels-last (measured: 1.3x fp32 channels-last)'."""
+    others = [f"{ms[other] / ms[str(way)]:.1f}x {other}" for other in ms if other != str(way) and str(way) in ms]
+    return f"{way} (measured: {', '.join(others)})" if others else ""
+
+
+def candidates(train: Train, device: torch.device) -> list[Way]:
+    """What the recipe leaves open on a device, the plainest first: what is taken where nothing is measured."""
+    precisions = [resolve_precision(train.precision)]
+    if train.precision == "auto" and (device.type == "cpu" or precisions == ["bf16"]):
+        precisions.append("fp32" if precisions == ["bf16"] else "bf16")
+    formats = [True, False] if train.channels_last == "auto" else [train.channels_last]
+    return [Way(precision, channels_last) for channels_last in formats for precision in precisions]
+
+
+def decide(ways: list[Way], ms: dict[str, list[float]]) -> Way:
+    """The way to take: a later one only if clearly faster, in the median and in its slowest step against the quickest."""
+    best = ways[0]
+    for way in ways[1:]:
+        own, other = ms.get(str(way), []), ms.get(str(best), [])
+        if min(len(own), len(other)) == ROUNDS and median(own) * FASTER <= median(other) and max(own) < min(other):
+            best = way
+    return best
+
+
+def choose(parts: Parts, team: Team) -> Choice:
+    """The fastest way that the recipe leaves open. Nothing of `parts` changes but the device the model is on."""
+    ways = candidates(parts.recipe.train, team.device)
+    if len(ways) == 1 or team.device.type not in SPEED:
+        return Choice(ways[0])
+    try:
+        with same_generators(team.device):
+            ms = times(parts, team, ways)
+    except ZooError:
+        raise
+    except Exception:  # a way that this model cannot go is no choice; if it can go none, training says so
+        return Choice(ways[0])
+    return Choice(decide(ways, ms), ms)

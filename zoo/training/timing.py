@@ -1,0 +1,136 @@
+"""Training steps timed in one precision and memory format after another, and what the times depend on.
+
+They are kept in the cache folder, so that a machine times a model once.
+"""
+
+import hashlib
+import json
+import math
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import timm
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from zoo.environment import device_name, plugins_used
+from zoo.errors import ZooError
+from zoo.files import write_text
+from zoo.models.mode import evaluating
+from zoo.timm_index import cache_folder
+from zoo.training.cuts import keeps_statistics
+from zoo.training.parts import Parts
+from zoo.training.plan import is_head_only
+from zoo.training.rehearsal import Rehearsal, widest
+from zoo.training.team import Team
+
+SPEED = {"cpu": 1e10, "cuda": 1e13}
+"""Operations per second that a core, or a GPU, does at least in training; they size what is measured, not what is chosen."""
+SHORTEST_S = 20.0
+"""Runs expected to be shorter are not worth measuring."""
+SHARE, LEAST_S, MOST_S = 0.02, 2.0, 20.0
+"""Part of the run's expected time that measuring may take, but so many seconds at least and at most."""
+LARGEST = {"cpu": 16, "cuda": 256}
+"""Images per measured step, where there is time for so many."""
+ROUNDS = 4
+HOPELESS = 1.25
+"""A way so much slower than the best is not measured again."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the arithmetic is done."""
+
+    precision: str
+    channels_last: bool
+
+    def __str__(self) -> str:
+        return f"{self.precision} {'channels-last' if self.channels_last else 'contiguous'}"
+
+
+def times(parts: Parts, team: Team, ways: list[Way]) -> dict[str, list[float]]:
+    """Milliseconds by way, as kept from an earlier run or measured; none where the run is too short."""
+    kind, batch = team.device.type, parts.recipe.data.images_per_batch
+    speed = SPEED[kind] * (torch.get_num_threads() if kind == "cpu" else 1)
+    each = 3 * operations(parts, team.device)  # backward costs about twice the forward
+    seconds = each * passes(parts) / team.size / speed
+    if seconds < SHORTEST_S:
+        return {}
+    budget = min(MOST_S, max(LEAST_S, SHARE * seconds))
+    images = int(budget / len(ways) / (ROUNDS + 1) * speed / each)
+    count = max(2, min(images, LARGEST[kind], -(-batch // team.size)))
+    kept = cache_folder() / "speed" / f"{_key(parts, team, ways, count)}.json"
+    ms = _read(kept, ways)
+    if ms is None:
+        ms = measure(Rehearsal(parts, team.device), ways, count, budget)
+        with suppress(ZooError):  # a cache that cannot be written is no fault
+            write_text(kept, json.dumps(ms))
+    return ms
+
+
+def operations(parts: Parts, device: torch.device) -> int:
+    """Floating-point operations of a forward pass of one image: the same on every machine, unlike its time."""
+    model, shape = parts.model.to(device), (parts.view.channels, parts.view.size, parts.view.size)
+    with evaluating(model), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, *shape, device=device))
+    return max(1, counter.get_total_flops())
+
+
+def passes(parts: Parts) -> float:
+    """Images trained on in the whole run; a phase of the head alone computes its features once, a third of a step."""
+    epochs = sum(phase.epochs for phase in parts.phases if not is_head_only(phase))
+    return len(parts.data.splits["train"]) * (epochs + 1 / 3)
+
+
+def measure(rehearsal: Rehearsal, ways: list[Way], count: int, budget_s: float) -> dict[str, list[float]]:
+    """Milliseconds of steps of `count` images, the ways in turn, after one step each to warm up."""
+    began, ms = time.perf_counter(), {str(way): [] for way in ways}
+    inputs = {way: rehearsal.inputs(count, way.channels_last) for way in ways}
+    for number in range(ROUNDS + 1):
+        for way in ways:
+            if time.perf_counter() - began > budget_s:
+                return ms
+            rehearsal.arrange(way.channels_last)
+            start = time.perf_counter()
+            rehearsal.step(inputs[way], way.precision)
+            if number:
+                ms[str(way)].append(1000 * (time.perf_counter() - start))
+        if number:
+            best = min(median(ms[str(way)]) for way in ways)
+            ways = [way for way in ways if way is ways[0] or median(ms[str(way)]) < HOPELESS * best]
+        if len(ways) == 1:
+            break
+    return ms
+
+
+def _key(parts: Parts, team: Team, ways: list[Way], count: int) -> str:
+    """A hash of everything that the times depend on."""
+    recipe, phase = parts.recipe, widest(parts)
+    facts: dict[str, Any] = {
+        "model": [
+            recipe.model.model_dump(exclude={"pretrained"}),
+            [(name, p.shape) for name, p in parts.model.named_parameters()],
+        ],
+        "parts": plugins_used(recipe),
+        "training": [recipe.optim.options, recipe.train.loss.model_dump()],
+        "phase": [phase.trainable, phase.parameters, keeps_statistics(phase, recipe)],
+        "images": [count, parts.view.channels, parts.view.size, len(parts.data.classes)],
+        "machine": [device_name(team.device), torch.get_num_threads(), team.size],
+        "versions": [torch.__version__, timm.__version__],
+        "measured": [list(map(str, ways)), ROUNDS],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=repr).encode()).hexdigest()[:32]
+
+
+def _read(path: Path, ways: list[Way]) -> dict[str, list[float]] | None:
+    """The times kept in a file, None where there are none or they cannot be right."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        times = json.loads(path.read_text(encoding="utf-8"))
+        whole = all(isinstance(ms, float) and 0 < ms < math.inf for row in times.values() for ms in row)
+        if whole and list(times) == list(map(str, ways)):
+            return times
+    return None
