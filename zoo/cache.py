@@ -139,7 +139,11 @@ def remove(key: str) -> None:
 
 
 def clear() -> int:
-    """Remove every entry; the bytes that became free. A run that reads one keeps it until it ends."""
+    """Remove every entry, and what was measured of this machine; the bytes of entries that became free.
+
+    A run that reads one keeps it until it ends.
+    """
+    shutil.rmtree(cache_folder() / "speed", ignore_errors=True)
     freed = sum(entry.bytes for entry in entries())
     for folder in shelf().glob("*"):
         if not folder.name.startswith(PART):

@@ -13,7 +13,7 @@ COLUMNS = ("backbone", "read", "images", "px", "precision", "MB", "last used", "
 @click.argument("action", type=click.Choice(["list", "clear"]), default="list", metavar="[list|clear]")
 @as_json
 def command(action: str, json_: bool) -> int:
-    """Show the features kept of frozen backbones, the last used first, or clear them all.
+    """Show the features kept of frozen backbones, the last used first, or clear them all, and measured speeds with them.
 
     They are made again when they are needed. ZOO_CACHE names the folder, ZOO_CACHE_GB the most they may take (20); what
     was not used for longest goes first.
