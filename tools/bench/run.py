@@ -11,7 +11,6 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ import torch
 import training
 from row import HEADER, LeftOut, Row, line
 from setting import CLOCKS, Setting
+
+from zoo.environment import processor, versions
 
 ROWS: dict[str, Callable[[Setting], Iterator[Row | LeftOut]]] = {
     "startup": startup.startup,
@@ -36,7 +37,6 @@ ROWS: dict[str, Callable[[Setting], Iterator[Row | LeftOut]]] = {
     "two": processes.two,
     "device": training.device,
 }
-PACKAGES = ("timm-zoo", "torch", "timm", "accelerate", "transformers")
 
 
 def main() -> int:
@@ -90,12 +90,7 @@ def arguments() -> argparse.Namespace:
 
 def surroundings(options: argparse.Namespace) -> dict[str, Any]:
     """Versions and machine, without which a figure says nothing."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "missing"
+    found = {"processor": processor(), **versions()}
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
     return {**found, **machine, "clock": options.clock, "rounds": options.rounds}
