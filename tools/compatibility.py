@@ -41,6 +41,10 @@ REASONS: dict[str, str] = {
         "EfficientViM has a norm and a classifier after every stage; the norms make up the last group below the head, "
         "as timm has it, though a pass meets the first of them early."
     ),
+    r"met in the order stem, stage13, stage1, stage2, .*, stage12, head$": (
+        "One table of relative positions is shared by all blocks; timm has it in the last group below the head, though the "
+        "first block reads it."
+    ),
 }
 """What a message looks like -> why that combination does not work, in one sentence."""
 

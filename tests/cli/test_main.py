@@ -12,6 +12,7 @@ import pytest
 from zoo import cli
 from zoo.cli import VERBS
 from zoo.errors import UnknownName
+from zoo.verbs import listing
 
 
 def test_every_verb_has_its_file():
@@ -95,16 +96,21 @@ def test_errors_are_one_line_each_unless_debugging(zoo, monkeypatch, tmp_path):
     assert zoo("lst").code == 2
 
 
-def test_what_nobody_foresaw_names_itself(zoo, tmp_path, monkeypatch):
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
-    message = "unexpected FileNotFoundError: [Errno 2] No such file or directory. ZOO_DEBUG=1 shows where"
-    assert zoo("doctor") == (1, "", f"error: {message}\n")
+def test_what_nobody_foresaw_names_itself(zoo, monkeypatch):
+    monkeypatch.setattr(listing, "list_recipes", lambda pattern: 1 / 0)
+    message = "unexpected ZeroDivisionError: division by zero. ZOO_DEBUG=1 shows where"
+    assert zoo("list", "recipes") == (1, "", f"error: {message}\n")
     monkeypatch.setenv("ZOO_DEBUG", "1")
-    with pytest.raises(FileNotFoundError):
-        cli.main(["doctor"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["list", "recipes"])
+
+
+def test_a_folder_that_is_gone(tmp_path):
+    code = "import os, sys; os.rmdir(os.getcwd()); from zoo.cli import main; sys.exit(main(['doctor']))"
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "gone", capture_output=True, text=True)
+    message = "the folder you are in does not exist any more. Go to another one first: cd ~"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
 
 
 def test_control_c_is_code_130(zoo, install):

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from zoo.errors import DiskFull, HubError, RunError
 from zoo.remote import fetch
-from zoo.remote.storing import RECORD, ROOM, damage, keep, room, sweep
+from zoo.remote.storing import GONE, RECORD, ROOM, damage, keep, room, sweep
 from zoo.timm_index import cache_folder
 
 NUMBER = count()
@@ -154,7 +154,7 @@ def test_only_one_of_two_fetches_gets_a_folder(slow):
 
 
 def test_rooms_at_work_are_left_alone_and_gone_when_done(tmp_path):
-    (tmp_path / f"{ROOM}half-swept" / "model").mkdir(parents=True)
+    (tmp_path / f"{GONE}half-swept" / "model").mkdir(parents=True)
     (tmp_path / f"{ROOM}file").write_text("no folder")
     (tmp_path / ".part-mine").mkdir()
     with room(tmp_path) as first, room(tmp_path) as second:

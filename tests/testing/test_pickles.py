@@ -41,6 +41,11 @@ def test_what_is_safe():
         ),
         ("import torch\ntorch.save(m, p)", 2, "calls torch.save: it writes a pickle"),
         ("import torch\ntorch.hub.load('a/b', 'c')", 2, "calls torch.hub.load: it runs code from a repository"),
+        (
+            "import numpy as np\nnp.load(p, allow_pickle=False), np.load(p, allow_pickle=how)",
+            2,
+            "calls numpy.load with allow_pickle",
+        ),
         ("import numpy as np\nnp.load(p, allow_pickle=True)", 2, "calls numpy.load with allow_pickle"),
     ],
 )

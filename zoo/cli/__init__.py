@@ -66,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):  # a file's name need not be UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        os.getcwd()
+    except FileNotFoundError:  # arithmetic libraries would end the process where they cannot find themselves
+        return _fail("the folder you are in does not exist any more. Go to another one first: cd ~", 1)
+    try:
         code = cli.main(arguments, prog_name="zoo", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except ZooError as error:

@@ -15,6 +15,10 @@ COLUMNS = ("backbone", "read", "images", "px", "precision", "MB", "last used", "
 def command(action: str, json_: bool) -> int:
     """Show the features kept of frozen backbones, the last used first, or clear them all, and measured speeds with them.
 
+    \b
+    zoo cache
+    zoo cache clear
+
     They are made again when they are needed. ZOO_CACHE names the folder, ZOO_CACHE_GB the most they may take (20); what
     was not used for longest goes first.
     """

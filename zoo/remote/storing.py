@@ -14,6 +14,8 @@ from zoo.files import sha256, sync, sync_tree
 
 ROOM = ".part-pull-"
 """How a folder begins in which a fetch is at work, or was when it was killed."""
+GONE = ".gone-pull-"
+"""How one begins that is being removed; whoever finds it may help."""
 TRIES = 5
 RECORD = ".hashes.json"
 """sha256 by name of the files of a model in the cache."""
@@ -39,7 +41,7 @@ def home_of(to: Path) -> Path:
 
 
 def _is_taken(to: Path) -> bool:
-    return not to.is_dir() or any(not path.name.startswith(ROOM) for path in to.iterdir())
+    return not to.is_dir() or any(not path.name.startswith((ROOM, GONE)) for path in to.iterdir())
 
 
 @contextmanager
@@ -59,15 +61,24 @@ def room(home: Path) -> Iterator[Path]:
         try:
             yield claimed / "model"
         finally:
-            shutil.rmtree(claimed, ignore_errors=True)
+            _remove(claimed)
 
 
 def sweep(home: Path) -> None:
     """Remove the rooms in `home` of fetches that were killed."""
     for left in home.glob(f"{ROOM}*"):
-        with suppress(OSError), (left / "lock").open("a") as lock:
+        with suppress(OSError), (left / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
+            _remove(left)
+    for left in home.glob(f"{GONE}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _remove(left: Path) -> None:
+    """First out of the way, so that nobody opens a lock, and with that makes one, in what is half gone."""
+    with suppress(OSError):
+        left = left.rename(left.with_name(left.name.replace(ROOM, GONE, 1)))
+    shutil.rmtree(left, ignore_errors=True)
 
 
 def damage(folder: Path) -> str:

@@ -29,7 +29,7 @@ def breaches(source: bytes, filename: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"calls {called}: {NEVER[called]}"
             elif called in SAFE_ONLY and not _is_true(given.get("weights_only")):
                 yield node.lineno, f"calls {called} without weights_only=True"
-            elif called == "numpy.load" and "allow_pickle" in given:
+            elif called == "numpy.load" and "allow_pickle" in given and not _is_false(given["allow_pickle"]):
                 yield node.lineno, "calls numpy.load with allow_pickle"
 
 
@@ -56,6 +56,10 @@ def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
         owner = _dotted(node.value, names)
         return f"{owner}.{node.attr}" if owner else ""
     return names.get(node.id, "") if isinstance(node, ast.Name) else ""
+
+
+def _is_false(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is False
 
 
 def _is_true(node: ast.expr | None) -> bool:

@@ -37,12 +37,16 @@ def _device() -> Finding:
     facts = device_facts()
     precision = resolve_precision("auto")
     if gpus := facts.get("gpus"):
-        return _finding("device", f"{len(gpus)} GPU ({', '.join(sorted(set(gpus)))}), precision auto starts from {precision}")
+        return _finding(
+            "device", f"{len(gpus)} GPU ({', '.join(sorted(set(gpus)))}), precision auto starts from {precision}"
+        )
     built = torch.version.cuda
     driver = shutil.which("nvidia-smi") is not None
     advice = f"nvidia-smi is there but torch (CUDA {built}) sees no GPU: check the driver's version" if driver else ""
     return _finding(
-        "device", f"CPU with {facts['cores']} cores, {facts['threads']} threads, precision auto starts from {precision}", advice
+        "device",
+        f"CPU with {facts['cores']} cores, {facts['threads']} threads, precision auto starts from {precision}",
+        advice,
     )
 
 
