@@ -13,6 +13,7 @@ from zoo.reporting import Reporter
 from zoo.training.cuts import cuts, named, views
 from zoo.training.parts import build
 from zoo.training.team import Team
+from zoo.verbs.finetune import finetune, resume
 
 GRADUAL = ["schedule={name: gradual, epochs_per_group: 2}", "train.epochs=8", "train.precision=fp32"]
 STILL = [*GRADUAL, "data.augment={flip: false}"]
@@ -84,31 +85,36 @@ def losses(run: Path) -> list[float]:
 
 
 def test_a_run_with_features_kept_is_the_run_without(tmp_path):
-    common = ["finetune", "--recipe", tiny(tmp_path), *STILL, "train.ema=0.9"]
-    done(*common, "--out", tmp_path / "kept")
+    recipe, settings = str(tiny(tmp_path)), [*STILL, "train.ema=0.9"]
+    finetune(recipe, settings, tmp_path / "kept")
     assert len(cache.entries()) >= 6
-    done(*common, "--out", tmp_path / "again")
-    done(*common, "--out", tmp_path / "every", "train.cache_features=false")
+    finetune(recipe, settings, tmp_path / "again")
+    finetune(recipe, [*settings, "train.cache_features=false"], tmp_path / "every")
     assert weights_hash(tmp_path / "again") == weights_hash(tmp_path / "kept")
     assert losses(tmp_path / "kept") == pytest.approx(losses(tmp_path / "every"), abs=1e-3)
 
 
 def test_as_many_views_as_epochs_are_the_augmentation_itself(tmp_path):
     head = ["schedule=linear-probe", "train.epochs=3", "train.precision=fp32", "model.head.dropout=0"]
-    common = ["finetune", "--recipe", tiny(tmp_path), *head]
-    done(*common, "--out", tmp_path / "kept", "train.views=3")
-    done(*common, "--out", tmp_path / "every", "train.cache_features=false")
+    finetune(str(tiny(tmp_path)), [*head, "train.views=3"], tmp_path / "kept")
+    finetune(str(tiny(tmp_path)), [*head, "train.cache_features=false"], tmp_path / "every")
     assert losses(tmp_path / "kept") == pytest.approx(losses(tmp_path / "every"), abs=1e-3)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_run_over_kept_features_goes_on_bit_for_bit(processes, tmp_path):
-    settings = [*GRADUAL, "train.views=1", "train.checkpoint_s=0", "--processes", processes]
-    common = ["finetune", "--recipe", tiny(tmp_path), *settings]
-    done(*common, "--out", tmp_path / "unbroken")
+    settings = [*GRADUAL, "train.views=1", "train.checkpoint_s=0"]
+    common = ["finetune", "--recipe", tiny(tmp_path), *settings, "--processes", processes]
+    if processes == 1:
+        finetune(str(tiny(tmp_path)), settings, tmp_path / "unbroken")
+    else:
+        done(*common, "--out", tmp_path / "unbroken")
     step = random.randint(2, 25)
     print(f"killed after step {step}")
     stop_at(tmp_path / "run", step, signal.SIGKILL, *common, "--out", tmp_path / "run")
     cache.clear()
-    done("resume", tmp_path / "run")
+    if processes == 1:
+        resume(tmp_path / "run")
+    else:
+        done("resume", tmp_path / "run")
     assert weights_hash(tmp_path / "run") == weights_hash(tmp_path / "unbroken")

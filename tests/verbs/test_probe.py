@@ -23,7 +23,7 @@ def test_a_row_is_what_finetune_reaches(tmp_path: Path, monkeypatch: pytest.Monk
         keys = {"model.head.name": "head", "optim.lr": "lr", "optim.weight_decay": "weight_decay"}
         settings = [f"{key}={row[name]}" for key, name in keys.items()]
         out = tmp_path / f"run{row is rows[0]}"
-        done("finetune", "--recipe", tiny(tmp_path), *SMALL[:3], "schedule=linear-probe", *settings, "--out", out)
+        zoo.finetune(str(tiny(tmp_path)), [*SMALL[:3], "schedule=linear-probe", *settings], out)
         best = max(epochs(out), key=lambda line: line["validation"]["accuracy"])
         assert best["validation"]["accuracy"] == row["accuracy"]
         assert best["validation"]["loss"] == pytest.approx(row["loss"], abs=1e-5) and best["epoch"] == row["best_epoch"]
