@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from test_wheel import ROOT, _copy, command
+from wheels import ROOT, command, copied
 
 SMALL = ("data.limit=20", "data.image_size=32", "train.epochs=2")
 TUTORIAL = (ROOT / "plugins" / "README.md").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     pytest_ = venv / "bin" / "pytest"
     pytest_.write_text(f"#!{venv}/bin/python\nimport sys, pytest\nsys.exit(pytest.main())\n")
     pytest_.chmod(0o755)
-    made.do(f"pip wheel -w dist {_copy(ROOT, made.folder)} && pip install dist/*.whl", made.folder)
+    made.do(f"pip wheel -w dist {copied(ROOT, made.folder)} && pip install dist/*.whl", made.folder)
     return made
 
 

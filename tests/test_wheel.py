@@ -1,24 +1,11 @@
 """The wheel, in an environment of its own and an empty folder: recipes and samples inside, plugins beside."""
 
-import os
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-
-
-def command(*words: object, folder: Path) -> str:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ZOO_"))}
-    environment |= {"HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        list(map(str, words)), cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from wheels import ROOT, command, copied
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +22,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "wheel",
             "-d",
             folder / "dist",
-            folder=_copy(project, folder),
+            folder=copied(project, folder),
         )
     command(sys.executable, "-m", "venv", folder / "venv", folder=folder)
     python = folder / "venv" / "bin" / "python"
@@ -44,20 +31,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Path(site, "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     (folder / "empty").mkdir()
     return folder
-
-
-def _copy(project: Path, folder: Path) -> Path:
-    """The project's tracked files, so that nothing else can reach the wheel."""
-    target = folder / "source" / project.name
-    target.mkdir(parents=True)
-    listed = subprocess.run(
-        ["git", "-C", project, "ls-files", "-co", "--exclude-standard", "."], capture_output=True, text=True
-    )
-    for name in listed.stdout.splitlines():
-        if (project / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes((project / name).read_bytes())
-    return target
 
 
 def test_the_wheel_runs_from_an_empty_folder(installed: Path) -> None:
