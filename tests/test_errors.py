@@ -3,7 +3,7 @@ import re
 import pytest
 
 from zoo import errors
-from zoo.errors import Interrupted, RecipeError, UnknownName, UsageError, ZooError, did_you_mean, nearest
+from zoo.errors import Interrupted, RecipeError, UnknownName, UsageError, ZooError, did_you_mean, first_line, nearest
 
 
 def test_the_drawing_in_the_docstring_is_the_tree():
@@ -61,3 +61,8 @@ def test_a_recipe_error_has_one_line_a_fault():
     assert error.faults == ("a.yaml:1: x: wrong", "a.yaml:2: y: wrong")
     assert str(error) == "a.yaml:1: x: wrong\na.yaml:2: y: wrong"
     assert isinstance(error, UsageError)
+
+
+def test_first_line() -> None:
+    assert first_line(ValueError("\n \nwhat\nmore")) == "what"
+    assert first_line(KeyError()) == "KeyError"

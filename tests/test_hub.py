@@ -12,7 +12,6 @@ import pytest
 from hubs import serving
 
 from zoo.data.source import ADVICE
-from zoo.hub import first_line
 from zoo.models.backbone import NEXT
 
 DATA = "from zoo.recipe import Data; from zoo.data.source import open_source; open_source(Data(source={!r}))"
@@ -127,11 +126,6 @@ def test_a_hub_that_refuses_or_hangs_up(
         tries[MODEL.format("densenet121")] = f"ModelError: 'densenet121' cannot be fetched: {model} {NEXT}"
     expected = [line.replace("HUB", endpoint) for line in tries.values()]
     assert said(*tries, HF_ENDPOINT=endpoint).splitlines() == expected
-
-
-def test_first_line() -> None:
-    assert first_line(ValueError("\n \nwhat\nmore")) == "what"
-    assert first_line(KeyError()) == "KeyError"
 
 
 def test_nothing_fetched_in_the_clear_carries_a_token(tmp_path: Path) -> None:

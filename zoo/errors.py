@@ -98,6 +98,11 @@ class Interrupted(ZooError):
         self.exit_code = 128 + signal
 
 
+def first_line(problem: BaseException) -> str:
+    """The first line of an exception's text that says anything, else its type."""
+    return next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the nearest of `known`, else the short list itself, else ''."""
     known = list(known)

@@ -12,9 +12,9 @@ import pyarrow.parquet
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from zoo.errors import DataError, PluginError, UnknownName, UsageError, ZooError
-from zoo.hub import first_line, hub, refusal
-from zoo.plugins import PLUGIN, find, said
+from zoo.errors import DataError, PluginError, UnknownName, first_line
+from zoo.hub import hub, refusal
+from zoo.plugins import PLUGIN, calling, find
 from zoo.recipe import Data
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -60,14 +60,8 @@ def _sample(name: str) -> Path:
 def _from_plugin(name: str, options: Mapping[str, Any]) -> dict[str, Dataset]:
     plugin = find("source", name)
     factory = plugin.load()
-    try:
+    with calling(plugin, f"data.options: source '{plugin.name}' refuses its options"):
         found = factory(**options)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"data.options: source '{plugin.name}' refuses its options: {first_line(error)}") from error
-    except (ZooError, MemoryError):
-        raise
-    except Exception as error:
-        raise PluginError(f"{plugin} failed with {said(error)}") from error
     splits = dict(found) if isinstance(found, DatasetDict) else {"train": found}
     for split, rows in splits.items():
         if not isinstance(rows, Dataset):

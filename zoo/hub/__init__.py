@@ -7,7 +7,7 @@ answers      what the Hub or the network says, in the user's words
 repository   what a repository holds, and one commit on top of exactly that
 """
 
-from zoo.hub.answers import explained, first_line, refusal
+from zoo.hub.answers import explained, refusal
 from zoo.hub.client import api, downloaded, patience, patient
 from zoo.hub.reach import go_offline, hub, reachable
 
@@ -15,7 +15,6 @@ __all__ = [
     "api",
     "downloaded",
     "explained",
-    "first_line",
     "go_offline",
     "hub",
     "patience",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from zoo.errors import HubError
+from zoo.errors import HubError, first_line
 from zoo.hub.client import patience
 from zoo.hub.pace import Trickle
 
@@ -21,11 +21,6 @@ def refusal(problem: BaseException | None) -> str:
         if isinstance(cause, HfHubHTTPError):
             return f"{ENDPOINT} answered {cause.response.status_code}: {first_line(cause).rstrip('.')}"
     return ""
-
-
-def first_line(problem: BaseException) -> str:
-    """The first line of an exception's text that says anything, else its type."""
-    return next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
 
 
 @contextmanager

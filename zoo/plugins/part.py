@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from typing import Any, Literal
 
 from zoo.contracts import API_VERSION
-from zoo.errors import PluginError, UsageError, ZooError
+from zoo.errors import PluginError, UsageError, ZooError, first_line
 from zoo.plugins.module import stated_contract
 
 Kind = Literal["backbone", "head", "schedule", "recipe", "adapter", "loss", "optimizer", "source"]
@@ -118,7 +118,7 @@ def calling(plugin: Plugin, refused: str, passing: tuple[type[Exception], ...] =
     except passing:
         raise
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{refused}: {error}") from error
+        raise UsageError(f"{refused}: {first_line(error)}") from error
     except (ZooError, MemoryError):
         raise
     except Exception as error:
