@@ -1,6 +1,5 @@
 """Features of frozen parts: the model's own, kept once, and never used when they are not what the model would give."""
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -168,8 +167,7 @@ def test_features_without_room_on_the_disk_stay_in_memory(folder, monkeypatch):
 
 def test_streamed_images_are_told_apart_by_their_files(folder):
     one, two = made(folder, "data.in_memory=false"), made(folder, "data.in_memory=false", "data.limit=70")
-    kept = json.dumps(sorted(one.features._facts(one.images, 0)))
-    assert kept == json.dumps(sorted(two.features._facts(two.images, 0)))
+    assert one.images.pixels.digest != two.images.pixels.digest
     found = every(one())
     two()
     assert (one.said.passes, two.said.passes, len(cache.entries())) == (1, 1, 2)

@@ -4,14 +4,20 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from torch.utils.data import DataLoader
 
 from zoo.data.images import UnreadableImage, decode, short_side, square, to_array
 from zoo.errors import DataError
+
+CHUNK = 1024
+"""Encoded images read at once to tell data sets apart."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,11 @@ class MemoryPixels:
 
     def __init__(self, images: torch.Tensor) -> None:
         self.images = images
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of every pixel."""
+        return xxhash.xxh3_128_hexdigest(self.images.numpy())
 
     def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
         """uint8 (B, C, size, size) for each array of indices, pinned where a GPU will fetch it."""
@@ -119,8 +130,28 @@ class StreamedPixels:
                 raise batch
             yield batch
 
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the images as they are stored, and of how they are decoded."""
+        digest = xxhash.xxh3_128(repr(self.view).encode())
+        for start in range(0, self.encoded.count, CHUNK):
+            for record in self.encoded.read(range(start, min(start + CHUNK, self.encoded.count))):
+                digest.update(_stamp(record))
+        return digest.hexdigest()
+
 
 Pixels = MemoryPixels | StreamedPixels
+
+
+def _stamp(record: Any) -> bytes:
+    """What tells an encoded image from others: its bytes, or of a file all that changes with it but its contents."""
+    if record is None:
+        return b"\0"
+    if record.get("bytes") is not None:
+        return record["bytes"]
+    path = Path(record["path"])
+    about = path.stat() if path.is_file() else None
+    return f"{path} {about and (about.st_size, about.st_mtime_ns)}".encode("utf-8", "surrogateescape")
 
 
 def cores() -> int:

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from itertools import chain
@@ -17,7 +16,6 @@ from numpy.lib.format import open_memmap
 
 from zoo import cache
 from zoo.data.loader import FeatureLoader, ImageLoader, in_order
-from zoo.data.pixels import MemoryPixels, Pixels
 from zoo.errors import RunError
 from zoo.models.classifier import Halves
 from zoo.models.mode import evaluating
@@ -25,12 +23,10 @@ from zoo.models.prefix import Prefix
 from zoo.plugins import find_backbone
 from zoo.recipe import Model
 from zoo.reporting import Reporter
-from zoo.training.team import Team
+from zoo.training.team import Team, each_once
 
 Cut = Halves | Prefix
 """A model in two parts: `features(images)`, frozen, and `top`, which reads them."""
-CHUNK = 1024
-"""Encoded images read at once to tell data sets apart."""
 PROBES = 8
 """Images whose features are computed again before an entry is used."""
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.05, "fp16": 0.01}
@@ -45,11 +41,11 @@ class Features:
 
     def loader(self, images: ImageLoader, epochs: range) -> FeatureLoader:
         """The same images as features. epochs: those whose augmentation is cached; later ones begin anew."""
-        views = [self._view(images, epoch) for epoch in epochs]
+        facts = self._facts(images)
+        views = [self._view({**facts, "augment": _augmentation(images, epoch)}, images, epoch) for epoch in epochs]
         return FeatureLoader(views, images.labels, images.device, images.shard, epochs.start)
 
-    def _view(self, images: ImageLoader, epoch: int) -> torch.Tensor:
-        facts = self._facts(images, epoch)
+    def _view(self, facts: dict[str, Any], images: ImageLoader, epoch: int) -> torch.Tensor:
         key = xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True).encode())
         with evaluating(self.cut.model):
             found = self._found(key, images, epoch)
@@ -57,11 +53,8 @@ class Features:
 
     def _found(self, key: str, images: ImageLoader, epoch: int) -> torch.Tensor | None:
         """The features kept under this key, on every process or on none; a few are held against the model first."""
-        path = cache.find(key) if self.team.main else None
-        path = self.team.share(str(path or ""))
-        features = _opened(Path(path)) if path else None
-        missing, _ = self.team.agree(float(features is None), 0.0)
-        if missing:
+        features = self._opened(key)
+        if features is None:
             return None
         probes = np.unique(np.linspace(0, len(features) - 1, PROBES).astype(int))
         for indices, part in self.team.outputs(self.cut.features, images, [probes], epoch):
@@ -88,7 +81,7 @@ class Features:
                 target = _room(key, facts, shape, held) if self.team.main else None
                 if not (kept := self.team.share(target is not None)):
                     target = torch.empty(shape)
-                for indices, part in _each_once(chain([first], outputs), count, self.reporter):
+                for indices, part in each_once(chain([first], outputs), count, self.reporter.advance):
                     if target is not None:
                         target[indices] = part
         finally:
@@ -97,18 +90,24 @@ class Features:
 
     def _shared(self, key: str, features: torch.Tensor | None) -> torch.Tensor:
         """What the main process just kept, on every process. Raises RunError."""
-        path = self.team.share(str(cache.find(key) or "") if self.team.main and self.team.size > 1 else "")
-        features = _opened(Path(path)) if features is None else features
-        missing, _ = self.team.agree(float(features is None), 0.0)
-        if missing or features is None:
+        if self.team.size > 1:
+            features = self._opened(key)
+        if features is None:
             raise RunError(
                 "a process cannot read the features that another kept. Put ZOO_CACHE where all can, or pass "
                 "train.cache_features=false"
             )
         return features
 
-    def _facts(self, images: ImageLoader, epoch: int) -> dict[str, Any]:
-        """Everything the features depend on, and what they are called in a listing."""
+    def _opened(self, key: str) -> torch.Tensor | None:
+        """The features kept under a key, on every process or, where one cannot read them, on none."""
+        path = self.team.share(str(cache.find(key) or "") if self.team.main else "")
+        features = _mapped(Path(path)) if path else None
+        missing, _ = self.team.agree(float(features is None), 0.0)
+        return None if missing else features
+
+    def _facts(self, images: ImageLoader) -> dict[str, Any]:
+        """Everything the features depend on but the augmentation, and what they are called in a listing."""
         plugin = find_backbone(self.spec.backbone)
         return {
             "backbone": self.spec.backbone,
@@ -117,17 +116,20 @@ class Features:
             "model": self.spec.model_dump(include={"options", "in_chans", "top", "insert", "cut", "beside", "adapter"}),
             "plugin": str(plugin or ""),
             "weights": _weights_digest(self.cut),
-            "pixels": _pixels_digest(images.pixels),
+            "pixels": images.pixels.digest,
             "size": images.size,
             "normalise": repr(images.normalise),
-            "augment": None if images.how is None else {**images.how.model_dump(), "seed": images.seed, "epoch": epoch},
             "precision": self.team.precision,
             "device": self.team.device.type,
             "versions": {name: version(name) for name in ("torch", "timm", "pillow", "timm-zoo")},
         }
 
 
-def _opened(path: Path) -> torch.Tensor | None:
+def _augmentation(images: ImageLoader, epoch: int) -> dict[str, Any] | None:
+    return None if images.how is None else {**images.how.model_dump(), "seed": images.seed, "epoch": epoch}
+
+
+def _mapped(path: Path) -> torch.Tensor | None:
     """Mapped into memory page by page, private to this process; None where it went meanwhile."""
     try:
         return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
@@ -150,40 +152,8 @@ def _room(key: str, facts: dict[str, Any], shape: tuple[int, ...], held: ExitSta
     return None
 
 
-def _each_once(parts: Iterable[tuple], count: int, reporter: Reporter) -> Iterator[tuple]:
-    """The parts as they come. Raises RunError if an image is missing at the end."""
-    seen = torch.zeros(count, dtype=torch.bool)
-    for indices, part in parts:
-        seen[indices] = True
-        reporter.advance(len(indices.unique()))
-        yield indices, part
-    if not bool(seen.all()):
-        raise RunError(f"{int((~seen).sum())} of {count} images have no features")
-
-
 def _weights_digest(cut: Cut) -> str:
     digest = xxhash.xxh3_128(repr(cut.model).encode())
     for tensor in cut.below:
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _pixels_digest(pixels: Pixels) -> str:
-    """Of the decoded images where they are in memory, else of the files as they are."""
-    if isinstance(pixels, MemoryPixels):
-        return xxhash.xxh3_128_hexdigest(pixels.images.numpy())
-    digest, count = xxhash.xxh3_128(repr(pixels.view).encode()), pixels.encoded.count
-    for start in range(0, count, CHUNK):
-        for record in pixels.encoded.read(range(start, min(start + CHUNK, count))):
-            digest.update(_stamp(record))
-    return digest.hexdigest()
-
-
-def _stamp(record: Any) -> bytes:
-    if record is None:
-        return b"\0"
-    if record.get("bytes") is not None:
-        return record["bytes"]
-    path = Path(record["path"])
-    about = path.stat() if path.is_file() else None
-    return f"{path} {about and (about.st_size, about.st_mtime_ns)}".encode("utf-8", "surrogateescape")

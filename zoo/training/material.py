@@ -20,7 +20,7 @@ from zoo.data.pixels import (
 )
 from zoo.errors import DataError
 from zoo.models.groups import Groups
-from zoo.recipe import Augment, Recipe
+from zoo.recipe import Augment, Data, Recipe
 from zoo.reporting import Reporter
 from zoo.training.cuts import Cuts
 from zoo.training.parts import MEMORY_SHARE, Parts
@@ -54,7 +54,7 @@ def prepare(parts: Parts, cuts: Cuts, team: Team, reporter: Reporter) -> Materia
     """Decode the images, also as frozen parts read them where a phase is cut. Raises DataError for unreadable ones."""
     recipe, train, validation = parts.recipe, parts.data.splits["train"], parts.data.splits["validation"]
     how, view = recipe.data.augment, parts.view
-    wide = View(round(view.size * WIDER), 1.0, view.channels) if how.crop == "resized" else view
+    wide = training_view(view, how)
 
     def loader(split: Split, pixels: Pixels, how: Augment | None = None) -> ImageLoader:
         return ImageLoader(
@@ -84,13 +84,23 @@ def prepare(parts: Parts, cuts: Cuts, team: Team, reporter: Reporter) -> Materia
     )
 
 
+def training_view(view: View, how: Augment) -> View:
+    """How training images are stored, which evaluation sees by `view`."""
+    return View(round(view.size * WIDER), 1.0, view.channels) if how.crop == "resized" else view
+
+
+def is_held(count: int, view: View, data: Data, processes: int = 1) -> bool:
+    """Whether so many decoded images are kept in memory, by each process."""
+    fits = count * view.nbytes * processes <= MEMORY_SHARE * psutil.virtual_memory().available
+    return fits if data.in_memory == "auto" else data.in_memory
+
+
 def decoded(
     split: Split, view: View, recipe: Recipe, team: Team, reporter: Reporter, name: str
 ) -> tuple[Pixels, dict[int, str]]:
     """The split's pixels, in memory where they fit, and what is wrong with unreadable images. Raises DataError."""
     data = recipe.data
-    fits = len(split) * view.nbytes * team.size <= MEMORY_SHARE * psutil.virtual_memory().available
-    if data.in_memory is False or (data.in_memory == "auto" and not fits):
+    if not is_held(len(split), view, data, team.size):
         share = max(1, cores() // team.size)
         workers = share if data.workers is None else min(data.workers, share)
         faults = {}

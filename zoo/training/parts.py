@@ -70,6 +70,13 @@ def build(recipe: Recipe, data: ImageData | None = None) -> Parts:
     )
 
 
+def place(parts: Parts, team: Team) -> None:
+    """Put the model where it trains, in the memory format that the recipe settled on."""
+    parts.model.to(team.device)
+    if parts.recipe.train.channels_last:
+        parts.model.to(memory_format=torch.channels_last)
+
+
 def example_inputs(parts: Parts, team: Team) -> torch.Tensor:
     """A few random inputs of the right shape, for timing and for trying cuts."""
     generator = torch.Generator().manual_seed(0)

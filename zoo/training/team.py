@@ -1,7 +1,7 @@
 """The processes that train together, by Accelerate: what they share, gather and agree on."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
@@ -89,14 +89,11 @@ class Team:
     ) -> torch.Tensor:
         """`function` of every input 0..count-1 exactly once, in order, on the CPU as float32: (count, ...)."""
         result: torch.Tensor | None = None
-        seen = torch.zeros(count, dtype=torch.bool)
-        for indices, part in self.outputs(function, loader, in_order(np.arange(count), batch_size)):
+        outputs = self.outputs(function, loader, in_order(np.arange(count), batch_size))
+        for indices, part in each_once(outputs, count, tick):
             if result is None:
                 result = torch.empty(count, *part.shape[1:])
-            result[indices], seen[indices] = part, True
-            tick(len(indices.unique()))
-        if result is None or not bool(seen.all()):
-            raise RunError(f"{int((~seen).sum())} of {count} images were not evaluated")
+            result[indices] = part
         return result
 
     def outputs(
@@ -112,6 +109,19 @@ class Team:
         if self.size > 1:
             indices, part = gather((indices.to(self.device), part.contiguous()))
         return indices.cpu(), part.cpu()
+
+
+def each_once(
+    parts: Iterable[tuple[torch.Tensor, torch.Tensor]], count: int, tick: Callable[[int], None]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """(indices, values) as they come. Raises RunError at the end for an image of 0..count-1 that none of them had."""
+    seen = torch.zeros(count, dtype=torch.bool)
+    for indices, part in parts:
+        seen[indices] = True
+        yield indices, part
+        tick(len(indices.unique()))
+    if not count or not bool(seen.all()):
+        raise RunError(f"{int((~seen).sum())} of {count} images were not evaluated")
 
 
 def agreed(value: T) -> T:

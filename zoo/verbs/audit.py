@@ -18,7 +18,7 @@ from zoo.loading import load_recipe, read_data
 from zoo.models.backbone import build_backbone, native_size
 from zoo.recipe import Recipe
 from zoo.reporting import Reporter
-from zoo.training.material import WIDER
+from zoo.training.material import is_held, training_view
 from zoo.training.parts import MEMORY_SHARE
 
 IMBALANCE = 10
@@ -34,7 +34,7 @@ def audit(name: str, overrides: Iterable[str] = (), reporter: Reporter | None = 
     data = load_data(recipe.data, recipe.train.seed)
     size = recipe.data.image_size or _native_size(recipe)
     view = View(size, recipe.data.crop_pct, recipe.model.in_chans)
-    train_view = View(round(size * WIDER), 1.0, view.channels) if recipe.data.augment.crop == "resized" else view
+    train_view = training_view(view, recipe.data.augment)
     reporter.start("looking at pictures", min(SAMPLE, sum(map(len, data.splits.values()))))
     looks = look_at(data, train_view, reporter.advance)
     reporter.finish()
@@ -97,9 +97,8 @@ def _decoding(data: ImageData, looks: Sequence[Look], view: View) -> dict[str, A
 def _memory(recipe: Recipe, data: ImageData, view: View, train_view: View) -> dict[str, Any]:
     """Bytes that decoded training and validation images take, and whether they will be held."""
     sizes = [len(data.splits[k]) * v.nbytes for k, v in (("train", train_view), ("validation", view))]
-    free, wanted = psutil.virtual_memory().available, recipe.data.in_memory
-    held = sizes[0] <= MEMORY_SHARE * free if wanted == "auto" else wanted
-    return {"bytes": sum(sizes), "free": free, "share": MEMORY_SHARE, "held": held}
+    held = is_held(len(data.splits["train"]), train_view, recipe.data)
+    return {"bytes": sum(sizes), "free": psutil.virtual_memory().available, "share": MEMORY_SHARE, "held": held}
 
 
 def _advice(document: dict[str, Any]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from zoo.training.cuts import Cuts, cuts, named
 from zoo.training.fitting import fit_batch
 from zoo.training.material import decoded, prepare
 from zoo.training.metrics import report
-from zoo.training.parts import Parts, build, describe
+from zoo.training.parts import Parts, build, describe, place
 from zoo.training.signals import StopFlag
 from zoo.training.team import Team, agreed
 from zoo.training.timing import Way
@@ -159,9 +159,7 @@ def _train(
     began = time.monotonic()
     for warning in parts.data.warnings:
         reporter.warn(warning)
-    model = parts.model.to(team.device)
-    if parts.recipe.train.channels_last:
-        model = model.to(memory_format=torch.channels_last)
+    place(parts, team)
     places = cuts(parts, team, reporter)
     _planned(parts, team, places, measured, reporter)
     material = prepare(parts, places, team, reporter)

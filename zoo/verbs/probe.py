@@ -6,15 +6,13 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import torch
-
 from zoo.errors import UsageError
 from zoo.loading import load_recipe
 from zoo.recipe import Recipe
 from zoo.reporting import Reporter
 from zoo.training.cuts import cuts
 from zoo.training.material import Material, prepare
-from zoo.training.parts import Parts, build
+from zoo.training.parts import Parts, build, place
 from zoo.training.signals import StopFlag
 from zoo.training.team import Team
 from zoo.training.trainer import Trainer
@@ -77,9 +75,7 @@ def _prepared(recipes: list[Recipe], reporter: Reporter) -> Iterator[tuple[Mater
     for number, recipe in enumerate(recipes):
         if number:
             parts = build(recipe.model_copy(update={"data": shared.data, "train": shared.train}), parts.data)
-        parts.model.to(team.device)
-        if shared.train.channels_last:
-            parts.model.to(memory_format=torch.channels_last)
+        place(parts, team)
         places = cuts(parts, team, reporter)
         if material is None:
             material = prepare(parts, places, team, reporter)
