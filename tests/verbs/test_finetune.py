@@ -158,7 +158,7 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoint(tmp_path: Path) -> None:
         )
     step = int(str(caught.value).split("at step ")[1].split()[0])
     assert str(caught.value) == (
-        f"the loss became nan at step {step} (phase 1, epoch 1, batch {step}). No step was taken with it. "
+        f"the loss became nan at step {step} (phase 1, epoch 1, batch {step}). Nothing of it is kept. "
         f"Try a smaller optim.lr (now 1e+30), optim.clip_norm=1.0 or train.precision=fp32"
     )
     assert not (tmp_path / "run" / "model").exists() and not (tmp_path / "run" / "metrics.json").exists()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from zoo.data.device import on_device
 from zoo.data.random import stream, uniform
 from zoo.recipe import Augment
 
@@ -47,9 +48,10 @@ def erase(images: torch.Tensor, probability: float, draws: Draws) -> torch.Tenso
     height = (torch.sqrt(area * aspect) * size).round().clamp(1, size)
     width = (torch.sqrt(area / aspect) * size).round().clamp(1, size)
     top, left = draws(ERASE_TOP) * (size - height + 1), draws(ERASE_LEFT) * (size - width + 1)
-    inside = _span(top.floor(), height, size)[:, :, None] & _span(left.floor(), width, size)[:, None, :]
-    hit = inside & (draws(ERASE) < probability)[:, None, None]
-    return images.masked_fill(hit[:, None].to(images.device), 0.0)
+    lines = _span(top.floor(), height, size) & (draws(ERASE) < probability)[:, None]
+    columns = _span(left.floor(), width, size)
+    lines, columns = on_device(lines, images.device), on_device(columns, images.device)
+    return images.masked_fill(lines[:, None, :, None] & columns[:, None, None, :], 0.0)
 
 
 def _span(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:
@@ -70,8 +72,8 @@ def _moved(images: torch.Tensor, how: Augment, draws: Draws) -> torch.Tensor:
         columns = _mirrored(columns + draws(SHIFT_X, -reach, reach + 1).floor().long()[:, None], size)
     if how.flip:
         columns = torch.where((draws(FLIP) < 0.5)[:, None], size - 1 - columns, columns)
-    flat = (rows[:, :, None] * size + columns[:, None, :]).view(count, 1, -1).to(images.device)
-    channels = images.shape[1]
+    rows, columns = on_device(rows, images.device), on_device(columns, images.device)
+    flat, channels = (rows[:, :, None] * size + columns[:, None, :]).view(count, 1, -1), images.shape[1]
     return images.reshape(count, channels, -1).gather(2, flat.expand(-1, channels, -1)).view_as(images)
 
 
@@ -95,19 +97,20 @@ def _resampled(images: torch.Tensor, how: Augment, draws: Draws, size: int) -> t
     angle = draws(ANGLE, -1, 1) * math.radians(how.rotate)
     cos, sin = torch.cos(angle), torch.sin(angle)
     theta = torch.stack([cos * width * mirror, -sin * height, right, sin * width * mirror, cos * height, down], 1)
-    grid = F.affine_grid(theta.view(-1, 2, 3), [len(images), images.shape[1], size, size], align_corners=False)
-    return F.grid_sample(images.float(), grid.to(images.device), padding_mode="reflection", align_corners=False)
+    theta = on_device(theta.view(-1, 2, 3), images.device)
+    grid = F.affine_grid(theta, [len(images), images.shape[1], size, size], align_corners=False)
+    return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
 
 
 def _jittered(images: torch.Tensor, by: float, draws: Draws) -> torch.Tensor:
     bright, contrast, saturation = (
-        draws(d, 1 - by, 1 + by).view(-1, 1, 1, 1).to(images.device) for d in (BRIGHT, CONTRAST, SATURATION)
+        on_device(draws(d, 1 - by, 1 + by), images.device).view(-1, 1, 1, 1) for d in (BRIGHT, CONTRAST, SATURATION)
     )
     images = images * bright
     mean = images.mean((1, 2, 3), keepdim=True)
     images = mean + (images - mean) * contrast
     if images.shape[1] == 3:
-        grey = (images * images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        grey = 0.299 * images[:, :1] + 0.587 * images[:, 1:2] + 0.114 * images[:, 2:]
         images = grey + (images - grey) * saturation
     return images.clamp(0, 255)
 

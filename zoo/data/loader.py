@@ -3,11 +3,13 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 
 from zoo.data.augment import Draws, augment, erase
+from zoo.data.device import on_device
 from zoo.data.pixels import Pixels, StreamedPixels
 from zoo.data.random import stream
 from zoo.recipe import Augment
@@ -56,13 +58,19 @@ class Normalise:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         count, channels, height, width = images.shape
-        scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device)
-        shift = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device)
+        scale, shift = _line(self.mean, self.std, images.device)
         if not self.channels_last:
             return torch.addcmul(shift.view(1, -1, 1, 1), images.float(), scale.view(1, -1, 1, 1)).contiguous()
         lines = images.permute(0, 2, 3, 1).reshape(count, height, width * channels).float()  # long rows vectorise
         lines = torch.addcmul(shift.repeat(width), lines, scale.repeat(width))
         return lines.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+@cache
+def _line(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Slope and intercept by channel, float32, once per device."""
+    slopes, intercepts = [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)]
+    return torch.tensor(slopes, device=device), torch.tensor(intercepts, device=device)
 
 
 def shuffled(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -104,10 +112,10 @@ class ImageLoader:
         for (indices, weights), raw in zip(shares, images, strict=True):
             at = torch.from_numpy(indices)
             yield Batch(
-                self._prepared(raw.to(self.device, non_blocking=True), at, epoch),
-                torch.from_numpy(self.labels[indices]).to(self.device, non_blocking=True),
+                self._prepared(on_device(raw, self.device), at, epoch),
+                on_device(torch.from_numpy(self.labels[indices]), self.device),
                 at,
-                torch.from_numpy(weights).to(self.device, non_blocking=True),
+                on_device(torch.from_numpy(weights), self.device),
                 int(weights.sum()),
             )
 
@@ -139,10 +147,10 @@ class FeatureLoader:
             share, weights = self.shard.take(indices)
             at = torch.from_numpy(share)
             yield Batch(
-                features.index_select(0, at).to(self.device, non_blocking=True),
-                torch.from_numpy(self.labels[share]).to(self.device, non_blocking=True),
+                on_device(features.index_select(0, at), self.device),
+                on_device(torch.from_numpy(self.labels[share]), self.device),
                 at,
-                torch.from_numpy(weights).to(self.device, non_blocking=True),
+                on_device(torch.from_numpy(weights), self.device),
                 int(weights.sum()),
             )
 

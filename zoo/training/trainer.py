@@ -18,6 +18,7 @@ from zoo.training.optim import load_state_arrays, state_arrays
 from zoo.training.plan import steps_per_epoch
 from zoo.training.signals import StopFlag
 from zoo.training.stage import Material, Stage
+from zoo.training.unread import Unread
 
 SAVING_SHARE = 50
 """At least this many times the duration of a save lies between two, so that saving costs 2 % at most."""
@@ -148,7 +149,7 @@ class Trainer:
         )
         stage.train_mode()
         batches = Waited(stage.train.batches(order[progress.batch :], progress.epochs))
-        before = progress.seconds
+        before, unread = progress.seconds, Unread(self.team.device)
         start, loss, count = time.perf_counter(), torch.zeros(()), 0
         for number, batch in enumerate(batches, progress.batch):
             first = number - number % accumulation
@@ -161,28 +162,42 @@ class Trainer:
             count += batch.count
             if not last:
                 continue
-            self._check(value := float(loss))
+            unread.add(loss, count, total)
+            if unread.due or number + 1 == len(order):
+                self._read(unread)
             stage.update(progress.phase_step)
-            now = time.perf_counter()
             progress.step, progress.phase_step, progress.batch = progress.step + 1, progress.phase_step + 1, number + 1
-            progress.loss_sum, progress.seen = progress.loss_sum + value, progress.seen + count
-            progress.seconds, start = progress.seconds + now - start, now
-            self.reporter.advance(total, value / max(1, count))
+            if unread:
+                continue
+            progress.seconds += time.perf_counter() - start
             if progress.batch < len(order):
                 self._pause(stage)
-                start = time.perf_counter()
-        self.waiting = min(1.0, batches.seconds / max(progress.seconds - before, 1e-9))
+            start = time.perf_counter()
+        starved = max(0.0, batches.seconds - unread.waited)  # while the host waited for the device, data was no hindrance
+        self.waiting = min(1.0, starved / max(progress.seconds - before, 1e-9))
         self.reporter.finish()
 
-    def _check(self, loss: float) -> None:
-        bad, _ = self.team.agree(float(not math.isfinite(loss)), 0.0)
-        if bad:
-            p = self.progress
-            raise NonFiniteLoss(
-                f"the loss became {loss} at step {p.step + 1} (phase {p.phase + 1}, epoch {p.epochs + 1}, batch {p.batch + 1}). "
-                f"No step was taken with it. Try a smaller optim.lr (now {self.recipe.optim.lr:g}), optim.clip_norm=1.0 or "
-                f"train.precision=fp32"
-            )
+    def _read(self, unread: Unread) -> None:
+        """Take up the losses of the latest steps. Raises NonFiniteLoss on every process if one of them is no number."""
+        progress, steps = self.progress, unread.read()
+        fault = next((number for number, (loss, *_) in enumerate(steps) if not math.isfinite(loss)), math.inf)
+        every = 1 if self.recipe.train.checkpoint_s == 0 else unread.wanted
+        first, unread.every = self.team.agree(-fault, every)
+        if first > -math.inf:
+            self._refuse(steps[int(-first)][0], len(steps) - 1 + int(first))
+        for loss, count, images in steps:
+            progress.loss_sum, progress.seen = progress.loss_sum + loss, progress.seen + count
+            self.reporter.advance(images, loss / max(1, count))
+
+    def _refuse(self, loss: float, ago: int) -> None:
+        """End training because of the loss of the step that was `ago` steps before this one."""
+        p, optim = self.progress, self.recipe.optim
+        batch = p.batch + 1 - ago * self.recipe.train.accumulation
+        raise NonFiniteLoss(
+            f"the loss became {loss if not math.isfinite(loss) else math.nan} at step {p.step + 1 - ago} "
+            f"(phase {p.phase + 1}, epoch {p.epochs + 1}, batch {batch}). Nothing of it is kept. "
+            f"Try a smaller optim.lr (now {optim.lr:g}), optim.clip_norm=1.0 or train.precision=fp32"
+        )
 
     def _validate(self, stage: Stage) -> None:
         """Measure, log, and keep the weights if they are the best so far."""
