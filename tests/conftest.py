@@ -11,6 +11,14 @@ from hubs import ANN, Hub, serving
 
 from zoo import plugins
 
+LONGEST = ("quickstart", "launch", "resume", "compiling", "journey", "bench", "push", "transfer", "hub", "cuts")
+"""Files of tests that take longest, by name: they come first, so that the last worker does not end alone with one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    names = [f"test_{name}" for name in LONGEST]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+
 
 @pytest.fixture(scope="session")
 def cifar10() -> Path:

@@ -216,8 +216,8 @@ class Train(Section):
     """In phases with a frozen part, keep its features of so many augmented views of each image, taken in turn by epoch."""
     channels_last: Literal["auto"] | bool = "auto"
     """Memory format that convolutions like best; `auto` is `true` unless the other is measured to be clearly faster."""
-    compile: bool = False
-    """`torch.compile` the model: slow to start, faster per step on GPUs."""
+    compile: Literal["auto", "reduce-overhead"] | bool = "auto"
+    """`torch.compile` the model (`reduce-overhead`: by CUDA graphs); `auto` tries it in runs of over an hour."""
     checkpoint_s: Annotated[float, Field(ge=0)] = 60.0
     """Seconds between checkpoints inside a phase; 0 is every step. Phases always end with one."""
 

@@ -209,7 +209,7 @@ def test_the_schema_documents_every_key(zoo):
         "data.augment.crop  (none | padded | resized; default none)",
         "optim.clip_norm  (number; default null)",
         "train.accumulation  (integer; default 1)",
-        "train.compile  (true or false; default false)",
+        "train.compile  (auto | reduce-overhead | true or false; default auto)",
     ],
 )
 def test_types_and_defaults_are_in_yamls_words(zoo, line):

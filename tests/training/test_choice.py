@@ -110,7 +110,7 @@ def test_steps_are_real_and_in_turn(backbone):
     rehearsal = Rehearsal(own, CPU)
     weights = [p.clone() for p in rehearsal.model.parameters()]
     ms = measure(rehearsal, WAYS, 4, budget_s=60.0)
-    assert len(ms[str(PLAIN)]) in (1, ROUNDS) and all(1 <= len(times) <= ROUNDS for times in ms.values())
+    assert all(1 <= len(times) <= len(ms[str(PLAIN)]) <= ROUNDS for times in ms.values())  # the hopeless drop out
     assert not all(torch.equal(a, b) for a, b in zip(weights, rehearsal.model.parameters(), strict=True))
     assert measure(rehearsal, WAYS, 4, budget_s=0.0) == {str(way): [] for way in WAYS}
 

@@ -11,7 +11,7 @@ from zoo.loading import load_recipe, read_recipe
 from zoo.reporting import Reporter
 from zoo.verbs.finetune import finetune, plan, resume
 
-LONG = ["train.epochs=100000", "train.early_stop.target=0.01", "schedule=none", "optim.lr=3e-4"]
+LONG = ["train.epochs=100000", "train.early_stop.target=0.01", "schedule=none", "optim.lr=3e-4", "train.compile=false"]
 """Long enough by its epochs to be measured, and over after the first."""
 WAYS = ("fp32 channels-last", "bf16 channels-last", "fp32 contiguous", "bf16 contiguous")
 

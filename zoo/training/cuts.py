@@ -60,10 +60,14 @@ def _cut(parts: Parts, phase: Phase, example: torch.Tensor) -> Cut | None:
 
 
 def _is_worth_it(phase: Phase, recipe: Recipe) -> bool:
+    return repeats(phase, recipe) and recipe.train.compile in (False, "auto")
+
+
+def repeats(phase: Phase, recipe: Recipe) -> bool:
     """Whether images that come again look as they did, so that a partly frozen model need not see them again."""
-    how, train = recipe.data.augment, recipe.train
+    how, kept = recipe.data.augment, recipe.train.views
     again = len(views(phase, recipe, 0)) < phase.epochs
-    return again and not how.mixes and not train.compile and (train.views is not None or not how.changes)
+    return again and not how.mixes and (kept is not None or not how.changes)
 
 
 def _refusal(cut: Cut | None, parts: Parts, phase: Phase, example: torch.Tensor) -> str:

@@ -23,7 +23,7 @@ class Rehearsal:
         recipe, self.device = parts.recipe, device
         phase = widest(parts)
         self.shape = (parts.view.channels, parts.view.size, parts.view.size)
-        self.model = copy.deepcopy(parts.model).to(device)
+        self.model = self.trained = copy.deepcopy(parts.model).to(device)
         freeze(self.model, parts.groups, phase)
         train_mode(self.model, keeps_statistics(phase, recipe))
         self.optimizer = build_optimizer(self.model, parts.groups, phase, recipe.optim)
@@ -51,7 +51,7 @@ class Rehearsal:
         """The loss of a batch, all of whose images are said to be of the first class."""
         labels = torch.zeros(len(inputs), dtype=torch.long, device=self.device)
         with self._autocast(precision):
-            logits = self.model(inputs)
+            logits = self.trained(inputs)
         return self.loss(logits.float(), labels).mean()
 
     def update(self, loss: torch.Tensor) -> None:

@@ -13,6 +13,7 @@ from zoo.data.loader import Batch, Loader
 from zoo.data.random import stream
 from zoo.models.mode import evaluating
 from zoo.schedules.rate import lr_factor
+from zoo.training.compiling import compiled
 from zoo.training.cuts import keeps_statistics, views
 from zoo.training.features import Cut, Features
 from zoo.training.freezing import freeze, train_mode
@@ -32,7 +33,7 @@ class Stage:
         self.freeze_bn_stats = keeps_statistics(phase, recipe)
         self.module, self.train, self.validation = self._inputs(start)
         optimizer = build_optimizer(material.model, material.groups, phase, recipe.optim)
-        module = torch.compile(self.module) if recipe.train.compile else self.module
+        module = compiled(self.module, recipe.train.compile)
         self.wrapped, self.optimizer = team.accelerator.prepare(module, optimizer)
         self.loss = build_loss(recipe.train, material.classes, team.device)
         self.ema = ModelEmaV3(self.module, decay=recipe.train.ema, use_warmup=True) if recipe.train.ema else None

@@ -14,7 +14,7 @@ from accelerate.utils import ProjectConfiguration, broadcast, broadcast_object_l
 from torch import nn
 
 from zoo.data.loader import Loader, Shard, in_order
-from zoo.errors import RunError, UsageError
+from zoo.errors import RunError, UsageError, ZooError
 
 T = TypeVar("T")
 
@@ -33,7 +33,11 @@ class Team:
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
         self.device = self.accelerator.device
-        torch.backends.cudnn.deterministic = True  # one seed, one result, on a GPU too
+        torch.backends.cudnn.deterministic = True  # one seed, one result, on a GPU too; by cudnn.benchmark runs differ
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision(
+                "high"
+            )  # TF32, in which convolutions compute anyway; bf16 has 3 bits less
         self.rank, self.size = self.accelerator.process_index, self.accelerator.num_processes
         self.main = self.accelerator.is_main_process
         self.shard = Shard(self.rank, self.size)
@@ -69,6 +73,19 @@ class Team:
     def share(self, value: T) -> T:
         """The main process's value, on every process."""
         return agreed(value)
+
+    def on_main(self, action: Callable[[], T]) -> T:
+        """What `action` gives on the main process, for every process; its failure is every process's failure."""
+        result, failure = None, None
+        if self.main:
+            try:
+                result = action()
+            except ZooError as error:
+                failure = error
+        result, failure = self.share((result, failure))
+        if failure is not None:
+            raise failure
+        return result
 
     def share_buffers(self, module: nn.Module) -> None:
         """Give every process the main process's batch-norm statistics."""

@@ -7,11 +7,12 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import timm
 import torch
@@ -27,6 +28,8 @@ from zoo.training.parts import Parts
 from zoo.training.plan import is_head_only
 from zoo.training.rehearsal import Rehearsal, widest
 from zoo.training.team import Team
+
+Found = TypeVar("Found", bound=dict)
 
 SPEED = {"cpu": 1e10, "cuda": 1e13}
 """Operations per second that a core, or a GPU, does at least in training; they size what is measured, not what is chosen."""
@@ -54,22 +57,27 @@ class Way:
 
 def times(parts: Parts, team: Team, ways: list[Way]) -> dict[str, list[float]]:
     """Milliseconds by way, as kept from an earlier run or measured; none where the run is too short."""
-    kind, batch = team.device.type, parts.recipe.data.images_per_batch
-    speed = SPEED[kind] * (torch.get_num_threads() if kind == "cpu" else 1)
-    each = 3 * operations(parts, team.device)  # backward costs about twice the forward
-    seconds = each * passes(parts) / team.size / speed
+    seconds = expected_seconds(parts, team)
     if seconds < SHORTEST_S:
         return {}
     budget = min(MOST_S, max(LEAST_S, SHARE * seconds))
-    images = int(budget / len(ways) / (ROUNDS + 1) * speed / each)
-    count = max(2, min(images, LARGEST[kind], -(-batch // team.size)))
-    kept = cache_folder() / "speed" / f"{_key(parts, team, ways, count)}.json"
-    ms = _read(kept, ways)
-    if ms is None:
-        ms = measure(Rehearsal(parts, team.device), ways, count, budget)
-        with suppress(ZooError):  # a cache that cannot be written is no fault
-            write_text(kept, json.dumps(ms))
-    return ms
+    images = int(budget / len(ways) / (ROUNDS + 1) * passes(parts) / team.size / seconds)
+    count = max(2, min(images, LARGEST[team.device.type], -(-parts.recipe.data.images_per_batch // team.size)))
+    names = list(map(str, ways))
+    return kept(
+        key(parts, team, names, count),
+        lambda: measure(Rehearsal(parts, team.device), ways, count, budget),
+        lambda ms: list(ms) == names and all(map(is_time, chain(*ms.values()))),
+    )
+
+
+def expected_seconds(parts: Parts, team: Team) -> float:
+    """What the run takes at most, by its operations; 0 on devices of unknown speed."""
+    kind = team.device.type
+    if kind not in SPEED:
+        return 0.0
+    speed = SPEED[kind] * (torch.get_num_threads() if kind == "cpu" else 1)
+    return 3 * operations(parts, team.device) * passes(parts) / team.size / speed  # backward costs about twice forward
 
 
 def operations(parts: Parts, device: torch.device) -> int:
@@ -107,8 +115,26 @@ def measure(rehearsal: Rehearsal, ways: list[Way], count: int, budget_s: float) 
     return ms
 
 
-def _key(parts: Parts, team: Team, ways: list[Way], count: int) -> str:
-    """A hash of everything that the times depend on."""
+def kept(key: str, measuring: Callable[[], Found], is_whole: Callable[[Found], bool]) -> Found:
+    """What was found under a key in an earlier run; where there is nothing, or it cannot be right, what measuring finds."""
+    path = cache_folder() / "speed" / f"{key}.json"
+    with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if is_whole(found):
+            return found
+    found = measuring()
+    with suppress(ZooError):  # a cache that cannot be written is no fault
+        write_text(path, json.dumps(found))
+    return found
+
+
+def is_time(value: Any) -> bool:
+    """Whether a value from a file can be a time."""
+    return isinstance(value, float) and 0 < value < math.inf
+
+
+def key(parts: Parts, team: Team, measured: list[str], count: int) -> str:
+    """A hash of everything that times of steps of `count` images depend on."""
     recipe, phase = parts.recipe, widest(parts)
     facts: dict[str, Any] = {
         "model": [
@@ -121,16 +147,6 @@ def _key(parts: Parts, team: Team, ways: list[Way], count: int) -> str:
         "images": [count, parts.view.channels, parts.view.size, len(parts.data.classes)],
         "machine": [device_name(team.device), torch.get_num_threads(), team.size],
         "versions": [torch.__version__, timm.__version__],
-        "measured": [list(map(str, ways)), ROUNDS],
+        "measured": [measured, ROUNDS],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=repr).encode()).hexdigest()[:32]
-
-
-def _read(path: Path, ways: list[Way]) -> dict[str, list[float]] | None:
-    """The times kept in a file, None where there are none or they cannot be right."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
-        times = json.loads(path.read_text(encoding="utf-8"))
-        whole = all(isinstance(ms, float) and 0 < ms < math.inf for row in times.values() for ms in row)
-        if whole and list(times) == list(map(str, ways)):
-            return times
-    return None

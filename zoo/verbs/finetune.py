@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from zoo.card import model_card
 from zoo.data.loader import ImageLoader
 from zoo.environment import environment
-from zoo.errors import DiskFull, Interrupted, OutOfMemory, RunError, ZooError
+from zoo.errors import DiskFull, Interrupted, OutOfMemory, RunError
 from zoo.files import write_text
 from zoo.loading import dump_recipe, load_recipe, read_recipe
 from zoo.models.folder import save_model
@@ -21,19 +21,17 @@ from zoo.models.mode import evaluating
 from zoo.recipe import Recipe
 from zoo.reporting import Reporter
 from zoo.run import Run, default_folder
-from zoo.training import checkpoint
-from zoo.training.choice import choose, compared
+from zoo.training import checkpoint, compiling
+from zoo.training.choice import compared
 from zoo.training.cuts import Cuts, cuts, named
-from zoo.training.fitting import fit_batch
 from zoo.training.material import decoded, prepare
 from zoo.training.metrics import report
 from zoo.training.parts import Parts, build, describe, place
+from zoo.training.settling import settled
 from zoo.training.signals import StopFlag
 from zoo.training.team import Team, agreed
 from zoo.training.timing import Way
 from zoo.training.trainer import Trainer
-
-T = TypeVar("T")
 
 NO_MEMORY = ("can't allocate memory", "could not create a primitive")
 """What torch and oneDNN say on a CPU that has none left."""
@@ -52,9 +50,9 @@ def finetune(
         run = Run(agreed(str(out or default_folder(recipe if isinstance(recipe, str) else "recipe"))))
         team = Team(loaded.train.precision, run.folder)
         with ExitStack() as held:
-            _on_main(team, run.check_new)
+            team.on_main(run.check_new)
             parts, team, measured = settled(build(loaded), team)
-            _on_main(team, lambda: _claim(run, team, parts, measured, held))
+            team.on_main(lambda: _claim(run, team, parts, measured, held))
             with explained_memory(parts.recipe), _trackers(team):
                 return _train(run, parts, team, stop, reporter, measured, resuming=False)
 
@@ -76,7 +74,7 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
     recipe = read_recipe(run.recipe)
     with StopFlag() as stop, explained_memory(recipe), ExitStack() as held:
         team = Team(recipe.train.precision, run.folder)
-        _on_main(team, lambda: held.enter_context(run.locked()))
+        team.on_main(lambda: held.enter_context(run.locked()))
         parts = build(recipe)
         facts = json.loads(run.environment.read_text(encoding="utf-8"))
         recorded = facts["data"]["fingerprint"]
@@ -96,35 +94,21 @@ def plan(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
             return _planned(parts, team, cuts(parts, team, reporter), measured, reporter)
 
 
-def settled(parts: Parts, team: Team) -> tuple[Parts, Team, dict[str, Any]]:
-    """Parts and team with nothing left open, and what was measured to close it.
-
-    Precision, memory format and batch size are found where the recipe says `auto`, once for all processes. Raises
-    ZooError.
-    """
-    data, train = parts.recipe.data, parts.recipe.train
-    choice = _on_main(team, lambda: choose(parts, team))
-    way, measured = choice.way, {"step_ms": choice.record()} if choice.ms else {}
-    batch, accumulation = data.batch_size, train.accumulation
-    if batch == "auto":
-        batch, accumulation = _on_main(team, lambda: fit_batch(parts, team, way.precision, way.channels_last))
-        measured["batch_size"] = batch
-    found = {"precision": way.precision, "channels_last": way.channels_last, "accumulation": accumulation}
-    recipe = parts.recipe.model_copy(
-        update={"data": data.model_copy(update={"batch_size": batch}), "train": train.model_copy(update=found)}
-    )
-    normalise = replace(parts.normalise, channels_last=way.channels_last)
-    return replace(parts, recipe=recipe, normalise=normalise), team.computing_in(way.precision), measured
-
-
 def _planned(parts: Parts, team: Team, places: Cuts, measured: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """The plan, told to the reporter together with what was measured for it."""
     train = parts.recipe.train
-    settings = {"channels_last": train.channels_last, "accumulation": train.accumulation, "measured": measured}
+    settings = {
+        "channels_last": train.channels_last,
+        "compile": train.compile,
+        "accumulation": train.accumulation,
+        "measured": measured,
+    }
     described = describe(parts, team, named(places)) | settings
     reporter.plan(described)
     if "step_ms" in measured and (line := compared(Way(train.precision, train.channels_last), measured["step_ms"])):
         reporter.note(f"precision {line}")
+    if line := compiling.told(measured):
+        reporter.note(line)
     if "batch_size" in measured:
         reporter.note(f"batch size {parts.recipe.data.batch_size} (measured), {train.accumulation} per optimiser step")
     return described
@@ -137,20 +121,6 @@ def _claim(run: Run, team: Team, parts: Parts, measured: dict[str, Any], held: E
     facts = environment(parts.recipe, team.size, parts.data.record(), measured)
     write_text(run.environment, json.dumps(facts, indent=2))
     write_text(run.recipe, dump_recipe(parts.recipe))
-
-
-def _on_main(team: Team, action: Callable[[], T]) -> T:
-    """What `action` gives on the main process, for every process; its failure is every process's failure."""
-    result, failure = None, None
-    if team.main:
-        try:
-            result = action()
-        except ZooError as error:
-            failure = error
-    result, failure = team.share((result, failure))
-    if failure is not None:
-        raise failure
-    return result
 
 
 def _train(
@@ -185,7 +155,7 @@ def _train(
         "run": str(run.folder),
     }
     with _room_to_go_on(run):
-        _on_main(team, lambda: _publish(run, parts, result))
+        team.on_main(lambda: _publish(run, parts, result))
     team.wait()
     return result
 

@@ -13,10 +13,11 @@ from zoo.reporting import Reporter
 from zoo.training.cuts import cuts
 from zoo.training.material import Material, prepare
 from zoo.training.parts import Parts, build, place
+from zoo.training.settling import settled
 from zoo.training.signals import StopFlag
 from zoo.training.team import Team
 from zoo.training.trainer import Trainer
-from zoo.verbs.finetune import explained_memory, settled
+from zoo.verbs.finetune import explained_memory
 
 HEADS = ("linear", "mlp", "attention")
 RATES = (3e-4, 1e-3, 3e-3)

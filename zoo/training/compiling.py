@@ -1,0 +1,100 @@
+"""torch.compile: how a model is compiled, and whether it pays, tried on a copy in runs long enough for the trial."""
+
+import time
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.errors import ZooError, first_line
+from zoo.training.cuts import repeats
+from zoo.training.parts import Parts
+from zoo.training.plan import is_head_only
+from zoo.training.rehearsal import Rehearsal, same_generators
+from zoo.training.team import Team
+from zoo.training.timing import ROUNDS, expected_seconds, is_time, kept, key, passes
+
+LONG_S = 3600.0
+"""Runs expected to be shorter are not worth the minute or two that a trial takes, and compiling each phase again."""
+FASTER = 1.1
+"""So much faster a compiled step must be."""
+
+
+def compiled(module: nn.Module, how: bool | str) -> nn.Module:
+    """The module compiled: True for torch's default mode, else the mode's name; itself for False, or while it is open.
+
+    What was compiled before is forgotten: of one piece of code, at most eight variants would be, and each phase is one.
+    """
+    if how in (False, "auto"):
+        return module
+    torch.compiler.reset()
+    return torch.compile(module, mode=None if how is True else how)
+
+
+def trial(parts: Parts, team: Team, precision: str, channels_last: bool, batch: int) -> dict[str, Any]:
+    """Milliseconds of a training step as it is (`plain`) and `compiled`, or why that `failed`; {} where nothing is tried.
+
+    Nothing is, where the recipe leaves nothing open, the run is too short, or features of a frozen part that a compiled
+    model cannot keep save more.
+    """
+    recipe, phases = parts.recipe, [phase for phase in parts.phases if not is_head_only(phase)]
+    cut = any(len(phase.trainable) < len(parts.groups) and repeats(phase, recipe) for phase in phases)
+    if recipe.train.compile != "auto" or cut or expected_seconds(parts, team) < LONG_S:
+        return {}
+    count = -(-batch // team.size)
+    try:
+        with same_generators(team.device):
+            return kept(
+                key(parts, team, ["compiled", precision, str(channels_last)], count),
+                lambda: _tried(parts, team, precision, channels_last, count),
+                lambda found: "failed" not in found and is_time(found["plain"]) and is_time(found.get("compiled", 1.0)),
+            )
+    except ZooError:
+        raise
+    except Exception:  # a step that fails is no trial; if it fails again, training says so
+        return {}
+
+
+def pays(found: dict[str, Any]) -> bool:
+    """Whether a trial found that the compiled step is clearly faster."""
+    return "compiled" in found and found["compiled"] * FASTER <= found["plain"]
+
+
+def told(measured: dict[str, Any]) -> str:
+    """What a run's record says of the trial, in a line; "" where there was none."""
+    found = measured.get("compile_ms", {})
+    if "failed" in found:
+        return f"not compiled, since torch.compile failed: {found['failed']}"
+    if "compiled" not in found:
+        return ""
+    faster = found["plain"] / found["compiled"]
+    return f"{'compiled' if pays(found) else 'not compiled'} (measured: {faster:.2f}x as fast compiled)"
+
+
+def _tried(parts: Parts, team: Team, precision: str, channels_last: bool, count: int) -> dict[str, Any]:
+    rehearsal = Rehearsal(parts, team.device)
+    rehearsal.arrange(channels_last)
+    inputs = rehearsal.inputs(count, channels_last)
+
+    def step_ms() -> float:
+        """The median of some steps, after one to warm up."""
+        ms = []
+        for _ in range(ROUNDS + 1):
+            start = time.perf_counter()
+            rehearsal.step(inputs, precision)
+            ms.append(1000 * (time.perf_counter() - start))
+        return round(median(ms[1:]), 2)
+
+    found: dict[str, Any] = {"plain": step_ms()}
+    if found["plain"] / 1000 * passes(parts) / count / team.size < LONG_S:
+        return found
+    try:
+        rehearsal.trained = compiled(rehearsal.model, True)
+        return found | {"compiled": step_ms()}
+    except ZooError:
+        raise
+    except Exception as error:  # no compiler, or a model that it cannot take: then it is trained as it is
+        return found | {"failed": first_line(error)}
+    finally:
+        torch.compiler.reset()

@@ -1,0 +1,39 @@
+"""What a recipe leaves open, closed by trying it on this machine before the run begins."""
+
+from dataclasses import replace
+from typing import Any
+
+from zoo.training.choice import choose
+from zoo.training.compiling import pays, trial
+from zoo.training.fitting import fit_batch
+from zoo.training.parts import Parts
+from zoo.training.team import Team
+
+
+def settled(parts: Parts, team: Team) -> tuple[Parts, Team, dict[str, Any]]:
+    """Parts and team with nothing left open, and what was measured to close it.
+
+    Precision, memory format, batch size and compiling are found where the recipe says `auto`, once for all processes.
+    Raises ZooError.
+    """
+    data, train = parts.recipe.data, parts.recipe.train
+    choice = team.on_main(lambda: choose(parts, team))
+    way, measured = choice.way, {"step_ms": choice.record()} if choice.ms else {}
+    batch, accumulation = data.batch_size, train.accumulation
+    if batch == "auto":
+        batch, accumulation = team.on_main(lambda: fit_batch(parts, team, way.precision, way.channels_last))
+        measured["batch_size"] = batch
+    compile_ms = team.on_main(lambda: trial(parts, team, way.precision, way.channels_last, batch))
+    if compile_ms:
+        measured["compile_ms"] = compile_ms
+    found = {
+        "precision": way.precision,
+        "channels_last": way.channels_last,
+        "accumulation": accumulation,
+        "compile": pays(compile_ms) if train.compile == "auto" else train.compile,
+    }
+    recipe = parts.recipe.model_copy(
+        update={"data": data.model_copy(update={"batch_size": batch}), "train": train.model_copy(update=found)}
+    )
+    normalise = replace(parts.normalise, channels_last=way.channels_last)
+    return replace(parts, recipe=recipe, normalise=normalise), team.computing_in(way.precision), measured
