@@ -1,16 +1,15 @@
 """One tiny finished run that all tests of the verbs share, made by the command line itself."""
 
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 from PIL import Image
+from processes import here
 
-from zoo.cli import main
 from zoo.data.source import SAMPLES
 
 SETTINGS = (
@@ -30,11 +29,10 @@ class Finished:
 
 @cache
 def train(base: Path) -> Finished:
-    folder, out, err = base / "finished", StringIO(), StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = main(["finetune", "--recipe", "quickstart", "--json", "--out", str(folder), *SETTINGS])
-    assert code == 0, err.getvalue()
-    return Finished(folder, out.getvalue(), err.getvalue())
+    folder = base / "finished"
+    done = here("finetune", "--recipe", "quickstart", "--json", "--out", folder, *SETTINGS)
+    assert done.returncode == 0, done.stderr
+    return Finished(folder, done.stdout, done.stderr)
 
 
 @cache

@@ -7,9 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from safetensors.torch import load_file
+
+from zoo.cli import main
 
 TINY = """
 model: {backbone: test_resnet, pretrained: false, head: {name: linear, dropout: 0.1}}
@@ -53,6 +57,14 @@ def done(*arguments: object, **variables: str) -> subprocess.CompletedProcess:
     result = run(*arguments, **variables)
     assert result.returncode == 0, result.stderr
     return result
+
+
+def here(*arguments: object) -> subprocess.CompletedProcess:
+    """`zoo ARGUMENTS` to its end, but in this process, where nothing depends on it: none has to import torch."""
+    words, out, err = list(map(str, arguments)), StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(words)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def wait_for_step(run: Path, step: int, process: subprocess.Popen) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import timm
 from processes import done
 
 import zoo
@@ -24,8 +25,6 @@ def test_cifar10_densenet_runs_through_its_phases_on_a_part(cifar10: Path, tmp_p
         "train.epochs=2",
         "data.image_size=32",
     ]
-    done("finetune", "--recipe", "cifar10-densenet", *small, "--out", tmp_path / "run")
-    import timm
-
+    zoo.finetune("cifar10-densenet", small, tmp_path / "run")
     plain = timm.create_model(f"local-dir:{tmp_path / 'run' / 'model'}", pretrained=True)
     assert plain.num_classes == 10 and plain.pretrained_cfg["label_names"][0] == "airplane"

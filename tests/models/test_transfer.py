@@ -3,7 +3,7 @@ import json
 import pytest
 import timm
 import torch
-from processes import done, run, tiny
+from processes import here, tiny
 from small import CLASSES, classifier, images, logits, recipe, spec
 
 import zoo
@@ -16,6 +16,8 @@ from zoo.models.classifier import Classifier, build_classifier, halves
 from zoo.models.folder import readable_by_timm, save_model
 from zoo.models.groups import parameter_groups
 from zoo.models.transfer import Beside, Cut, Outputs, stage_names
+from zoo.verbs.evaluate import evaluate
+from zoo.verbs.finetune import finetune
 
 WAYS = {
     "stack": {"top": "stack"},
@@ -221,16 +223,15 @@ def test_a_model_that_cannot_be_cut_says_so():
 def test_every_way_trains_resumes_its_plan_and_predicts(way, tmp_path):
     settings = [f"model.{key}={json.dumps(value)}" for key, value in WAYS[way].items()]
     out = tmp_path / "run"
-    done("finetune", "--recipe", tiny(tmp_path), "model.head=linear", *settings, "train.epochs=2", "--out", out)
+    finetune(str(tiny(tmp_path)), ["model.head=linear", *settings, "train.epochs=2"], out)
     plain = (out / "model" / "README.md").read_text()
     assert ("timm.create_model" in plain) == (way in ("stack", "insert"))
     metrics = json.loads((out / "metrics.json").read_text())
-    again = json.loads(done("evaluate", out, "--json").stdout)
-    assert again["accuracy"] == metrics["accuracy"]
+    assert evaluate(out)["accuracy"] == metrics["accuracy"]
 
 
 def test_keep_through_the_command_line_names_the_classes(tmp_path):
-    refused = run(
+    refused = here(
         "finetune", "--recipe", tiny(tmp_path), "model.top=keep", "model.head=linear", "--out", tmp_path / "run"
     )
     assert refused.returncode == 2

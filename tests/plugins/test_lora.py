@@ -3,7 +3,7 @@ import json
 import pytest
 import timm
 import torch
-from processes import done, run, tiny
+from processes import here, tiny
 from small import classifier, images, logits, spec
 
 from zoo.errors import UsageError
@@ -12,6 +12,8 @@ from zoo.models.classifier import build_classifier
 from zoo.models.groups import parameter_groups
 from zoo.plugins import installed
 from zoo.recipe import Named
+from zoo.verbs.evaluate import evaluate
+from zoo.verbs.finetune import finetune
 
 KINDS = ("lora", "dora", "loha", "lokr")
 
@@ -92,19 +94,19 @@ def test_wrong_options(options, message):
 def test_a_run_with_lora_leaves_a_plain_timm_model(tmp_path):
     out = tmp_path / "run"
     settings = ["model.backbone=test_vit", "model.adapter={name: lora, rank: 2}", "train.epochs=2"]
-    done("finetune", "--recipe", tiny(tmp_path), *settings, "--out", out)
+    finetune(str(tiny(tmp_path)), settings, out)
     metrics = json.loads((out / "metrics.json").read_text())
     model = timm.create_model(f"local-dir:{out / 'model'}", pretrained=True)
     assert not any("lora" in name for name in model.state_dict())
-    assert json.loads(done("evaluate", out, "--json").stdout)["accuracy"] == metrics["accuracy"]
+    assert evaluate(out)["accuracy"] == metrics["accuracy"]
     used = json.loads((out / "environment.json").read_text())["plugins"]
     assert any(part["kind"] == "adapter" and part["owner"] == "zoo-lora" for part in used)
 
 
 def test_an_unknown_adapter_or_option_is_refused_with_its_place(tmp_path):
-    unknown = run("finetune", "--recipe", tiny(tmp_path), "model.adapter=lorra", "--out", tmp_path / "a")
+    unknown = here("finetune", "--recipe", tiny(tmp_path), "model.adapter=lorra", "--out", tmp_path / "a")
     assert unknown.returncode == 2
     assert "Did you mean 'lora'" in unknown.stderr
-    option = run("finetune", "--recipe", tiny(tmp_path), "model.adapter={name: lora, rnk: 2}", "--out", tmp_path / "b")
+    option = here("finetune", "--recipe", tiny(tmp_path), "model.adapter={name: lora, rnk: 2}", "--out", tmp_path / "b")
     assert option.returncode == 2
     assert "model.adapter.rnk: unknown option of adapter 'lora'" in option.stderr

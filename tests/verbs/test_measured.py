@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from processes import done, stop_at, tiny, weights_hash
+from processes import done, here, stop_at, tiny, weights_hash
 
 from zoo.loading import load_recipe, read_recipe
 from zoo.reporting import Reporter
@@ -23,10 +23,11 @@ def plant(cache: Path, winner: str) -> None:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """A cache in which this machine and the long run were measured, in a process as the runs will be."""
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache in which this machine and the long run were measured."""
     folder = tmp_path / "cache"
-    shown = done("finetune", "--recipe", tiny(tmp_path), "--dry-run", "--json", *LONG, ZOO_CACHE=str(folder))
+    monkeypatch.setenv("ZOO_CACHE", str(folder))
+    shown = here("finetune", "--recipe", tiny(tmp_path), "--dry-run", "--json", *LONG)
     document = json.loads(shown.stdout)
     assert document["precision"] in ("fp32", "bf16") and isinstance(document["channels_last"], bool)
     assert list(document["measured"]) == ["step_ms"] and set(document["measured"]["step_ms"]) <= set(WAYS)
@@ -36,14 +37,14 @@ def cache(tmp_path: Path) -> Path:
 def test_a_killed_run_goes_on_as_recorded_whatever_the_cache_says_now(cache: Path, tmp_path: Path) -> None:
     arguments = ["finetune", "--recipe", tiny(tmp_path), *LONG]
     plant(cache, "bf16 contiguous")
-    whole = done(*arguments, "--out", tmp_path / "whole", ZOO_CACHE=str(cache))
+    whole = here(*arguments, "--out", tmp_path / "whole")
     said = (
         "precision bf16 contiguous (measured: 2.0x fp32 channels-last, 2.0x bf16 channels-last, 2.0x fp32 contiguous)"
     )
     assert said in whole.stderr.splitlines()
-    stop_at(tmp_path / "run", 2, signal.SIGKILL, *arguments, "--out", tmp_path / "run", ZOO_CACHE=str(cache))
+    stop_at(tmp_path / "run", 2, signal.SIGKILL, *arguments, "--out", tmp_path / "run")
     plant(cache, "fp32 channels-last")
-    resumed = done("resume", tmp_path / "run", ZOO_CACHE=str(cache))
+    resumed = here("resume", tmp_path / "run")
     assert said in resumed.stderr.splitlines()
     assert weights_hash(tmp_path / "run") == weights_hash(tmp_path / "whole")
     for name in ("run", "whole"):

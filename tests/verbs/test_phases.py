@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import done, epochs, stop_at, tiny, weights_hash
+from processes import epochs, here, stop_at, tiny, weights_hash
 from safetensors.torch import load_file
 from torch import nn
 
@@ -119,7 +119,7 @@ def test_the_screen_says_that_a_phase_ended_early(tmp_path: Path) -> None:
         "data.limit=40",
         "--json",
     ]
-    result = done("finetune", "--recipe", tiny(tmp_path), "--out", tmp_path / "run", *settings)
+    result = here("finetune", "--recipe", tiny(tmp_path), "--out", tmp_path / "run", *settings)
     ended = "phase 1 ends after epoch 2 with the weights of epoch 1: no better accuracy since"
     assert ended in result.stderr.splitlines()
     assert json.loads(result.stdout)["epochs"] == 4

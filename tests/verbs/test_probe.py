@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from processes import done, epochs, run, tiny
+from processes import epochs, here, tiny
 
 import zoo
 from zoo import cache
@@ -30,14 +30,14 @@ def test_a_row_is_what_finetune_reaches(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_command_compares_and_says_what_to_type_next(tmp_path: Path) -> None:
-    result = done("probe", tiny(tmp_path), *SMALL, "--head", "linear", "--lr", "1e-3", "--lr", "1e-2")
+    result = here("probe", tiny(tmp_path), *SMALL, "--head", "linear", "--lr", "1e-3", "--lr", "1e-2")
     lines = [line.split() for line in result.stdout.splitlines()]
     assert [line[0] for line in lines] == ["linear"] * 2 and {line[1] for line in lines} == {"0.001", "0.01"}
     last = result.stderr.splitlines()[-1]
     assert last.startswith(
         f"next: zoo finetune --recipe {tmp_path / 'tiny.yaml'} {' '.join(SMALL)} model.head.name=linear optim.lr="
     )
-    rows = json.loads(done("probe", tiny(tmp_path), *SMALL, "--head", "linear", "--lr", "1e-2", "--json").stdout)
+    rows = json.loads(here("probe", tiny(tmp_path), *SMALL, "--head", "linear", "--lr", "1e-2", "--json").stdout)
     assert [(row["head"], row["lr"], row["weight_decay"]) for row in rows] == [("linear", 0.01, 0.02)]
 
 
@@ -53,5 +53,5 @@ def test_wrong_use(tmp_path: Path) -> None:
         zoo.probe(recipe, heads=[])
     with pytest.raises(UnknownName):
         zoo.probe("quikstart")
-    result = run("probe", recipe, "--lr", "much")
+    result = here("probe", recipe, "--lr", "much")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import done, epochs, run, start, stop_at, tiny, wait_for_step, weights_hash
+from processes import epochs, here, start, stop_at, tiny, wait_for_step, weights_hash
 
 from zoo.errors import RunError
 from zoo.verbs.finetune import resume
@@ -25,7 +25,7 @@ def arguments(folder: Path, name: str) -> list[object]:
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing ended."""
     folder = tmp_path_factory.mktemp("unbroken")
-    done(*arguments(folder, "run"))
+    assert here(*arguments(folder, "run")).returncode == 0
     return folder / "run"
 
 
@@ -64,7 +64,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(unbroken: Path,
     content = bytearray((newest / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (newest / "model.safetensors").write_bytes(content)
-    result = run("resume", tmp_path / "run")
+    result = here("resume", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     assert (
         f"warning: checkpoint {newest.name} is damaged (model.safetensors has other content than was written); "
@@ -99,7 +99,7 @@ def test_a_running_run_is_locked(tmp_path: Path) -> None:
     try:
         wait_for_step(tmp_path / "run", 1, process)
         process.send_signal(signal.SIGSTOP)
-        result = run("resume", tmp_path / "run")
+        result = here("resume", tmp_path / "run")
     finally:
         process.kill()
         process.communicate()
@@ -131,7 +131,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip("mounting a small disk needs root")
     try:
-        result = run("finetune", "--recipe", tiny(tmp_path), "--out", disk / "run")
+        result = here("finetune", "--recipe", tiny(tmp_path), "--out", disk / "run")
         assert result.returncode == 1
         last = result.stderr.splitlines()[-1]
         assert last.startswith(f"error: the disk is full: {disk / 'run' / 'checkpoints'} needs ")
