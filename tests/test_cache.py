@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo import cache
+from zoo import cache, rooms
 from zoo.errors import UsageError
 
 
@@ -98,7 +98,7 @@ def test_what_a_kill_left_is_swept_and_what_is_being_made_is_not(folder):
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"in\n"
     add("b")
-    assert sum(name.startswith(cache.PART) for name in os.listdir(folder)) == 1
+    assert sum(name.startswith(rooms.ROOM) for name in os.listdir(folder)) == 1
     process.send_signal(signal.SIGKILL)
     process.wait()
     add("c")

@@ -17,6 +17,7 @@ Imports point down only (a test says so), and the light half imports no torch:
     zoo.resolved   a recipe with every key, kept from last time
     zoo.run        the run folder;  zoo.files  writing that survives a kill, checkpoints included
     zoo.scaffold   a new plugin's package, from zoo/templates;  zoo.cache  features kept on disk
+    zoo.rooms      folders to make things in
     zoo.loading    YAML + key=value -> Recipe
     zoo.catalog    recipe names -> files
     zoo.signature  options of a part, read without importing it;  zoo.schedules  the own ones, and any of them planned

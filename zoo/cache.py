@@ -8,7 +8,6 @@ made beside and renamed, so two runs can share it. The least recently used go wh
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -21,15 +20,13 @@ from typing import Any
 import xxhash
 
 from zoo.errors import UsageError
+from zoo.rooms import ROOM, room, sweep
 from zoo.timm_index import cache_folder
 
 BUDGET_GB = 20.0
 """Unless ZOO_CACHE_GB says otherwise."""
 SPARE = 0.1
 """Part of the free disk that the cache leaves alone."""
-PART = ".part-"
-HELD = "held"
-"""File that the process which makes an entry keeps locked; a folder with a free lock is what a kill left."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,6 @@ def entries() -> list[Entry]:
     """All whole entries, the last used first."""
     found = []
     for path in shelf().glob("*/entry.json"):
-        if path.parent.name.startswith(PART):
-            continue
         with contextlib.suppress(OSError, ValueError):
             facts = json.loads(path.read_text(encoding="utf-8"))
             found.append(Entry(path.parent, facts, facts["bytes"], path.stat().st_mtime))
@@ -114,23 +109,14 @@ def adding(key: str, size: int, facts: Mapping[str, Any]) -> Iterator[Path]:
 
     facts: what `zoo cache` shows of it, JSON-able.
     """
-    shelf().mkdir(parents=True, exist_ok=True)
-    _sweep()
-    _evict(size)
-    part = shelf() / f"{PART}{key}-{os.getpid()}-{time.monotonic_ns()}"
-    part.mkdir()
-    try:
-        with (part / HELD).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            features = part / "features.npy"
-            yield features
-            about = {**facts, "bytes": features.stat().st_size, "made": time.time(), "hash": _hash(features)}
-            with contextlib.suppress(OSError):  # no room is left, or somebody else made the same meanwhile
-                (part / "entry.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
-                (part / HELD).unlink()
-                part.rename(shelf() / key)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with room(shelf()) as part:
+        _evict(size)
+        features = part / "features.npy"
+        yield features
+        about = {**facts, "bytes": features.stat().st_size, "made": time.time(), "hash": _hash(features)}
+        with contextlib.suppress(OSError):  # no room is left, or somebody else made the same meanwhile
+            (part / "entry.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+            part.rename(shelf() / key)
 
 
 def remove(key: str) -> None:
@@ -146,9 +132,9 @@ def clear() -> int:
     shutil.rmtree(cache_folder() / "speed", ignore_errors=True)
     freed = sum(entry.bytes for entry in entries())
     for folder in shelf().glob("*"):
-        if not folder.name.startswith(PART):
+        if not folder.name.startswith(ROOM):
             shutil.rmtree(folder, ignore_errors=True)
-    _sweep()
+    sweep(shelf())
     return freed
 
 
@@ -157,14 +143,6 @@ def _evict(size: int) -> None:
     kept = entries()
     while kept and (sum(e.bytes for e in kept) + size > budget() or shutil.disk_usage(shelf()).free < size):
         shutil.rmtree(kept.pop().folder, ignore_errors=True)
-
-
-def _sweep() -> None:
-    """Remove what killed processes left half-made."""
-    for part in shelf().glob(f"{PART}*"):
-        with contextlib.suppress(OSError), (part / HELD).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(part, ignore_errors=True)
 
 
 def _hash(path: Path) -> str:

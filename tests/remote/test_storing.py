@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 
 from zoo.errors import DiskFull, HubError, RunError
 from zoo.remote import fetch
-from zoo.remote.storing import GONE, RECORD, ROOM, damage, keep, room, sweep
+from zoo.remote.storing import RECORD, damage, keep
+from zoo.rooms import ROOM, room
 from zoo.timm_index import cache_folder
 
 NUMBER = count()
@@ -108,7 +109,7 @@ def started(slow: Hub, *words: object) -> tuple[subprocess.Popen, Path]:
     environment = slow.environment(ZOO_CACHE=str(slow.home / "cache"))
     command = [sys.executable, "-c", FETCH, "ann/slow", *map(str, words)]
     process = subprocess.Popen(command, env=environment, cwd=slow.home, stderr=subprocess.PIPE, text=True)
-    while not (found := list(slow.home.rglob(f"{ROOM}*/model/model.safetensors"))):
+    while not (found := list(slow.home.rglob(f"{ROOM}*/made/model.safetensors"))):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
     return process, found[0].parents[1]
@@ -151,16 +152,6 @@ def test_only_one_of_two_fetches_gets_a_folder(slow):
     assert said.startswith("zoo.errors.RunError: ") and said.endswith("pets exists by now; choose another --to")
     assert sorted(path.name for path in (slow.home / "pets").iterdir()) == ["config.json", "model.safetensors"]
     assert not list(slow.home.glob(".*part*"))
-
-
-def test_rooms_at_work_are_left_alone_and_gone_when_done(tmp_path):
-    (tmp_path / f"{GONE}half-swept" / "model").mkdir(parents=True)
-    (tmp_path / f"{ROOM}file").write_text("no folder")
-    (tmp_path / ".part-mine").mkdir()
-    with room(tmp_path) as first, room(tmp_path) as second:
-        sweep(tmp_path)
-        assert first.is_dir() and second.is_dir() and first != second
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".part-mine", f"{ROOM}file"]
 
 
 def test_many_at_once_mend_the_same_model_in_the_cache(tmp_path):
@@ -234,7 +225,7 @@ def test_a_disk_that_fills_up_in_the_middle(hub, tmp_path):
     with small_disk(tmp_path / "disk", 4) as disk, ThreadPoolExecutor(1) as pool:
         hub.faults.add("GET", f"/{name}/resolve/.*/config.json", "drip", pause_s=0.01)
         pulling = pool.submit(fetch, name, disk / "here")
-        while not list(disk.glob(f"{ROOM}*/model/config.json")):
+        while not list(disk.glob(f"{ROOM}*/made/config.json")):
             assert not pulling.done(), pulling.result()
         (disk / "other").write_bytes(bytes(3_000_000))
         with pytest.raises(DiskFull, match=f"^the disk is full: {name} needs 2.4 MB in {disk}, where 1.2 MB are free"):

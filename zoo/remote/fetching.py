@@ -12,7 +12,8 @@ from zoo.errors import DiskFull, HubError, ModelError, RunError, UsageError
 from zoo.files import disk_faults, git_hash, sha256
 from zoo.hub import api, downloaded, explained
 from zoo.remote.checking import check
-from zoo.remote.storing import damage, hand_over, home_of, keep, room
+from zoo.remote.storing import damage, hand_over, home_of, keep
+from zoo.rooms import room
 from zoo.timm_index import cache_folder
 
 if TYPE_CHECKING:

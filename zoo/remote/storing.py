@@ -1,21 +1,14 @@
-"""Where fetched models lie: put there whole, known by their hashes, and free of what killed fetches left."""
+"""Where fetched models lie: put there whole, and known by their hashes."""
 
 import errno
-import fcntl
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
 
 from zoo.errors import RunError
 from zoo.files import sha256, sync, sync_tree
+from zoo.rooms import GONE, ROOM, sweep
 
-ROOM = ".part-pull-"
-"""How a folder begins in which a fetch is at work, or was when it was killed."""
-GONE = ".gone-pull-"
-"""How one begins that is being removed; whoever finds it may help."""
 TRIES = 5
 RECORD = ".hashes.json"
 """sha256 by name of the files of a model in the cache."""
@@ -42,43 +35,6 @@ def home_of(to: Path) -> Path:
 
 def _is_taken(to: Path) -> bool:
     return not to.is_dir() or any(not path.name.startswith((ROOM, GONE)) for path in to.iterdir())
-
-
-@contextmanager
-def room(home: Path) -> Iterator[Path]:
-    """An empty folder in `home` to fetch a model into; it and what lies beside it is gone afterwards.
-
-    It is locked for as long as this process lives, and never seen unlocked.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    sweep(home)
-    fresh = Path(mkdtemp(prefix=".new-", dir=home))
-    (fresh / "model").mkdir()
-    with (fresh / "lock").open("w") as lock:
-        with suppress(OSError):  # without locks on this file system, nothing on it is ever swept
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        claimed = fresh.rename(home / fresh.name.replace(".new-", ROOM, 1))
-        try:
-            yield claimed / "model"
-        finally:
-            _remove(claimed)
-
-
-def sweep(home: Path) -> None:
-    """Remove the rooms in `home` of fetches that were killed."""
-    for left in home.glob(f"{ROOM}*"):
-        with suppress(OSError), (left / "lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(left)
-    for left in home.glob(f"{GONE}*"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
-def _remove(left: Path) -> None:
-    """First out of the way, so that nobody opens a lock, and with that makes one, in what is half gone."""
-    with suppress(OSError):
-        left = left.rename(left.with_name(left.name.replace(ROOM, GONE, 1)))
-    shutil.rmtree(left, ignore_errors=True)
 
 
 def damage(folder: Path) -> str:
