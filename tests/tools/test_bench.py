@@ -1,5 +1,6 @@
 """The table of speeds, as a real process with figures that are tiny: what it prints and writes, never how fast."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -73,6 +74,20 @@ def test_the_first_step_ends_the_process(tasks: tuple[str, ...], begun: bool, tm
     subprocess.run(list(map(str, command)), cwd=tmp_path, check=True, timeout=300)
     assert len(list(tmp_path.glob("*/run/environment.json"))) == 1
     assert any(tmp_path.glob("*/run/metrics.jsonl")) == begun
+
+
+def test_what_a_device_allows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(BENCH)
+    limits = importlib.import_module("limits")
+    operations, moved = limits.per_image("resnet18", 224, 2)
+    assert operations == pytest.approx(3 * 2 * 1.82e9, rel=0.05)  # published, less the first layer's part of backward
+    assert limits.per_image("resnet18", 224, 4)[1] < moved < 1e9  # weights serve more images
+    with limits.Traffic() as traffic:
+        torch.zeros(10).view(2, 5).t() + 1
+    assert traffic.bytes == 40 + 40 + 40
+    monkeypatch.setitem(limits.SIDE, "cpu", 64)
+    found = dict(limits.limits("test_resnet", 32, 8, torch.device("cpu")))
+    assert list(found) == ["arithmetic, by a bf16 matrix product", "memory, by a copy"] and min(found.values()) > 0
 
 
 def test_a_row_that_cannot_be_measured_says_why(tmp_path: Path):

@@ -28,6 +28,7 @@ def overrides(setting: Setting, source: Path, backbone: str, *more: str) -> list
         f"data.image_size={setting.size}",
         f"data.batch_size={setting.batch}",
         f"train.precision={setting.precision}",
+        "train.compile=false",
         *more,
     ]
 

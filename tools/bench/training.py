@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from bare_loop import BareLoop
+from limits import limits
 from ours import alternate
 from peers import AUGMENT, TimmPieces
 from pictures import pictures
@@ -51,7 +52,7 @@ def trainer(setting: Setting) -> Iterator[Row | LeftOut]:
 
 
 def device(setting: Setting) -> Iterator[Row | LeftOut]:
-    """On a GPU: large models in bfloat16 against the bare loop, and each compiled against the compiled one."""
+    """On a GPU: large models in bfloat16 against the bare loop, each compiled against the compiled one, and the card."""
     if not torch.cuda.is_available():
         yield LeftOut("device", "no CUDA device here. On a machine with one: python tools/bench/run.py device")
         return
@@ -62,7 +63,11 @@ def device(setting: Setting) -> Iterator[Row | LeftOut]:
                 loop = BareLoop(backbone, size, large.batch, large.precision, compiled)
                 name = "compiled bare loop" if compiled else "bare loop, ready tensors"
                 turns = {name: lambda loop=loop: loop.run(setting.steps)}
-                yield from _trained(large, "device", backbone, turns, goal, f"train.compile={str(compiled).lower()}")
+                rows = list(_trained(large, "device", backbone, turns, goal, f"train.compile={str(compiled).lower()}"))
+                yield from rows
+            ours = rows[-1].ours
+            for name, allowed in limits(backbone, size, large.batch, setting.device):
+                yield Row("device", rows[-1].what, name, "images/s", ours, [allowed] * len(ours))
 
 
 def _trained(
