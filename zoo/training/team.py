@@ -30,7 +30,8 @@ class Team:
             mixed_precision="no" if self.precision == "fp32" else self.precision,
             log_with="tensorboard" if folder else None,
             project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder)) if folder else None,
-            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+            # batch-norm statistics are the main process's, which shares them before they are used or kept, not at each step
+            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True, broadcast_buffers=False)],
         )
         self.device = self.accelerator.device
         torch.backends.cudnn.deterministic = True  # one seed, one result, on a GPU too; by cudnn.benchmark runs differ
