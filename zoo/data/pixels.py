@@ -13,6 +13,7 @@ import torch
 import xxhash
 from torch.utils.data import DataLoader
 
+from zoo.data.device import on_device
 from zoo.data.images import UnreadableImage, decode, short_side, square, to_array
 from zoo.errors import DataError
 
@@ -57,7 +58,7 @@ class Encoded:
 
 
 class MemoryPixels:
-    """Every image decoded once: uint8 (N, C, size, size)."""
+    """Every image decoded once: uint8 (N, C, size, size), in memory or on a GPU."""
 
     def __init__(self, images: torch.Tensor) -> None:
         self.images = images
@@ -65,14 +66,17 @@ class MemoryPixels:
     @cached_property
     def digest(self) -> str:
         """A hash of every pixel."""
-        return xxhash.xxh3_128_hexdigest(self.images.numpy())
+        return xxhash.xxh3_128_hexdigest(self.images.cpu().numpy())
 
     def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
-        """uint8 (B, C, size, size) for each array of indices, pinned where a GPU will fetch it."""
+        """uint8 (B, C, size, size) for each array of indices, where the images are; pinned where a GPU will fetch it."""
+        device = self.images.device
+        fetched = device.type == "cpu" and torch.cuda.is_available()
         for indices in order:
-            shape = (len(indices), *self.images.shape[1:])
-            batch = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available())
-            yield torch.index_select(self.images, 0, torch.from_numpy(indices), out=batch)
+            batch = torch.empty(
+                (len(indices), *self.images.shape[1:]), dtype=torch.uint8, device=device, pin_memory=fetched
+            )
+            yield torch.index_select(self.images, 0, on_device(torch.from_numpy(indices), device), out=batch)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import psutil
+import torch
 from torch import nn
 
 from zoo.data.dataset import Split
@@ -28,6 +29,8 @@ from zoo.training.team import Team
 
 WIDER = 1 / 0.875
 """Training images of `crop: resized` are stored this much larger, so that crops have pixels to choose from."""
+GPU_SHARE = 0.05
+"""Part of a GPU's free memory that a split's images may take."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,13 @@ def decoded(
     reporter.finish()
     if name != "train" or data.corrupt == "error":
         _refuse(faults, split)
-    return MemoryPixels(images), faults
+    return MemoryPixels(images.to(_home(images.nbytes, team.device))), faults
+
+
+def _home(nbytes: int, device: torch.device) -> torch.device:
+    """Where decoded images wait: on a GPU with plenty of room, from which no step has to fetch them, else in memory."""
+    roomy = device.type == "cuda" and nbytes <= GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+    return device if roomy else torch.device("cpu")
 
 
 def _refuse(faults: dict[int, str], split: Split) -> None:
