@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +16,11 @@ from zoo.training import checkpoint
 from zoo.training.metrics import better, summary
 from zoo.training.optim import load_state_arrays, state_arrays
 from zoo.training.plan import steps_per_epoch
+from zoo.training.progress import Fitted, Progress
+from zoo.training.saving import Saver, Snapshot
 from zoo.training.signals import StopFlag
 from zoo.training.stage import Material, Stage
 from zoo.training.unread import Unread
-
-SAVING_SHARE = 50
-"""At least this many times the duration of a save lies between two, so that saving costs 2 % at most."""
-
-
-@dataclass
-class Progress:
-    """Where training stands, always at an optimiser step. epoch and batch count within the phase and the epoch."""
-
-    phase: int = 0
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    phase_step: int = 0
-    epochs: int = 0
-    waited: int = 0
-    loss_sum: float = 0.0
-    seen: float = 0.0
-    seconds: float = 0.0
-    best: float | None = None
-    best_epoch: int = 0
-    best_metrics: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Fitted:
-    """The best weights, on the CPU, and how training went."""
-
-    weights: dict[str, torch.Tensor]
-    progress: Progress
 
 
 class Trainer:
@@ -62,11 +34,11 @@ class Trainer:
         stop: StopFlag,
         log: Callable[[dict[str, Any]], None],
     ) -> None:
-        self.material, self.phases, self.folder, self.stop, self.log = material, phases, folder, stop, log
+        self.material, self.phases, self.stop, self.log = material, phases, stop, log
         self.recipe, self.team, self.reporter = material.recipe, material.team, material.reporter
+        self.saver = Saver(folder, material.recipe.train.checkpoint_s, material.team)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
-        self.saved_at, self.save_took = time.monotonic(), 0.0
         self.waiting = 0.0  # share of the epoch's time, of the steps that this process took
         self.resumed: tuple[dict, dict] | None = None
 
@@ -95,17 +67,8 @@ class Trainer:
                 self.reporter.finish()
                 stage.restore()
             stage.close()
-            reached = self._target_reached()
-            self.progress = replace(
-                self.progress,
-                phase=len(self.phases) if reached else self.progress.phase + 1,
-                epoch=0,
-                batch=0,
-                phase_step=0,
-                waited=0,
-                loss_sum=0.0,
-                seen=0.0,
-            )
+            ended = self._target_reached()
+            self.progress = self.progress.at_phase(len(self.phases) if ended else self.progress.phase + 1)
             self._save(None)
         return Fitted(self.best, self.progress)
 
@@ -129,10 +92,7 @@ class Trainer:
         while self.progress.epoch < stage.phase.epochs:
             self._epoch(stage)
             self._validate(stage)
-            p = self.progress
-            self.progress = replace(
-                p, epoch=p.epoch + 1, epochs=p.epochs + 1, batch=0, loss_sum=0.0, seen=0.0, seconds=0.0
-            )
+            self.progress = self.progress.at_epoch()
             if self._target_reached() or self._out_of_patience(stage.phase):
                 return
             if self.progress.epoch < stage.phase.epochs:
@@ -251,42 +211,28 @@ class Trainer:
 
     def _pause(self, stage: Stage) -> None:
         """Between two steps: save when it is time, stop when asked to."""
-        interval = max(
-            self.recipe.train.checkpoint_s, SAVING_SHARE * self.save_took if self.recipe.train.checkpoint_s else 0
-        )
-        due = self.team.main and time.monotonic() - self.saved_at >= interval
-        stop, due = self.team.agree(float(self.stop.signal), float(due))
+        stop, due = self.team.agree(float(self.stop.signal), float(self.saver.due))
         if stop or due:
             self._save(stage)
         if stop:
             kept = (
                 "; nothing is kept"
-                if self.folder is None
-                else f", which is saved. Go on with: zoo resume {self.folder.parent}"
+                if self.saver.folder is None
+                else f", which is saved. Go on with: zoo resume {self.saver.folder.parent}"
             )
             raise Interrupted(f"stopped after step {self.progress.step}{kept}", int(stop))
 
     def _save(self, stage: Stage | None) -> None:
         """Write a checkpoint; `stage` is None between phases, where there is no optimiser to keep."""
-        if self.folder is None:
+        if self.saver.folder is None:
             return
         if stage is not None:
             self.team.share_buffers(stage.module)
         loss_sum, seen = self.team.total(self.progress.loss_sum, self.progress.seen)
         self.progress.loss_sum, self.progress.seen = (loss_sum, seen) if self.team.main else (0.0, 0.0)
-        failure: Exception | None = None
-        if self.team.main:
-            began = time.monotonic()
-            try:
-                checkpoint.save(self.folder, self.progress.step, *self._snapshot(stage))
-            except Exception as error:
-                failure = error
-            self.saved_at, self.save_took = time.monotonic(), time.monotonic() - began
-        failure = self.team.share(failure)
-        if failure is not None:
-            raise failure
+        self.saver.save(self.progress.step, lambda: self._snapshot(stage))
 
-    def _snapshot(self, stage: Stage | None) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
+    def _snapshot(self, stage: Stage | None) -> Snapshot:
         scaler = self.team.accelerator.scaler
         state: dict[str, Any] = {
             "progress": asdict(self.progress),

@@ -17,7 +17,7 @@ class Unread:
     """The losses since the last reading. every: after how many steps they are due; all processes must agree on it."""
 
     def __init__(self, device: torch.device) -> None:
-        self.immediate, self.every, self.waited = device.type in IMMEDIATE, 1, 0.0
+        self.immediate, self.every, self.waited, self.pace = device.type in IMMEDIATE, 1, 0.0, 0.0
         self.steps: list[tuple[torch.Tensor, int, int]] = []
         self.since = time.perf_counter()
 

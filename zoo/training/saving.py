@@ -1,0 +1,43 @@
+"""When a run is saved, and that all its processes know whether it was."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zoo.training import checkpoint
+from zoo.training.team import Team
+
+SHARE = 50
+"""At least this many times the duration of a save lies between two, so that saving costs 2 % at most."""
+
+Snapshot = tuple[dict[str, checkpoint.Tensors], dict[str, Any]]
+"""Tensors by file, and the rest, as `checkpoint.save` takes them."""
+
+
+class Saver:
+    """Checkpoints in a folder, None to keep none; `every` so many seconds one is due, 0 for always."""
+
+    def __init__(self, folder: Path | None, every: float, team: Team) -> None:
+        self.folder, self.every, self.team = folder, every, team
+        self.at, self.took = time.monotonic(), 0.0
+
+    @property
+    def due(self) -> bool:
+        """By the main process's clock."""
+        interval = max(self.every, SHARE * self.took if self.every else 0.0)
+        return self.team.main and time.monotonic() - self.at >= interval
+
+    def save(self, step: int, snapshot: Callable[[], Snapshot]) -> None:
+        """Write what `snapshot` gives, on the main process. Its failure is every process's failure."""
+        failure: Exception | None = None
+        if self.team.main and self.folder is not None:
+            began = time.monotonic()
+            try:
+                checkpoint.save(self.folder, step, *snapshot())
+            except Exception as error:
+                failure = error
+            self.at, self.took = time.monotonic(), time.monotonic() - began
+        failure = self.team.share(failure)
+        if failure is not None:
+            raise failure
