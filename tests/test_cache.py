@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,21 @@ def test_what_a_kill_left_is_swept_and_what_is_being_made_is_not(folder):
     add("c")
     assert sorted(os.listdir(folder)) == ["b", "c"]
     process.stdin.close(), process.stdout.close()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '"x"', "7", "", '{"bytes": null}'])
+def test_an_entry_that_says_nonsense_hides_no_other(text, folder):
+    add("a"), add("b")
+    (folder / "a" / "entry.json").write_text(text)
+    assert [entry.key for entry in cache.entries()] == ["b"] and cache.find("b")
+    assert cache.clear() == 4128 and os.listdir(folder) == []
+
+
+def test_a_cache_that_is_removed_meanwhile_is_no_fault(folder):
+    with cache.adding("a", 4, {}) as path:
+        path.write_bytes(b"1234")
+        shutil.rmtree(folder)
+    assert cache.entries() == []
 
 
 def test_clearing(folder):

@@ -77,9 +77,12 @@ def entries() -> list[Entry]:
     """All whole entries, the last used first."""
     found = []
     for path in shelf().glob("*/entry.json"):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(
+            OSError, ValueError, LookupError, TypeError
+        ):  # a damaged one gives way when it is needed
             facts = json.loads(path.read_text(encoding="utf-8"))
-            found.append(Entry(path.parent, facts, facts["bytes"], path.stat().st_mtime))
+            size = (path.parent / "features.npy").stat().st_size
+            found.append(Entry(path.parent, {"hash": facts["hash"], **facts}, size, path.stat().st_mtime))
     return sorted(found, key=lambda entry: -entry.used)
 
 
@@ -113,8 +116,10 @@ def adding(key: str, size: int, facts: Mapping[str, Any]) -> Iterator[Path]:
         _evict(size)
         features = part / "features.npy"
         yield features
-        about = {**facts, "bytes": features.stat().st_size, "made": time.time(), "hash": _hash(features)}
-        with contextlib.suppress(OSError):  # no room is left, or somebody else made the same meanwhile
+        with contextlib.suppress(
+            OSError
+        ):  # no room is left, the folder is gone, or somebody else made the same meanwhile
+            about = {**facts, "made": time.time(), "hash": _hash(features)}
             (part / "entry.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
             part.rename(shelf() / key)
 

@@ -41,10 +41,16 @@ def _launch(arguments: Sequence[str], processes: int, voices: Sequence[IO[bytes]
     os.close(alive[0])
     asked = _pass_on_signals(team)
     culprit = _wait(team, asked)
-    if culprit and team[0].returncode in (0, -signal.SIGTERM, -signal.SIGKILL) and not asked:
+    code = team[culprit].returncode
+    if code < 0 and not asked:
+        why = f"{signal.Signals(-code).name}{', perhaps for want of memory' if code == -signal.SIGKILL else ''}"
+        print(
+            f"error: process {culprit + 1} of {processes} was ended by {why}. Go on with: zoo resume RUN",
+            file=sys.stderr,
+        )
+    elif culprit and team[0].returncode in (0, -signal.SIGTERM, -signal.SIGKILL) and not asked:
         voices[culprit].seek(0)
         sys.stderr.write(voices[culprit].read().decode(errors="replace"))
-    code = team[culprit].returncode
     return 128 - code if code < 0 else code
 
 
@@ -92,13 +98,17 @@ def _wait(team: Sequence[subprocess.Popen], asked: list[int]) -> int:
     while any(process.poll() is None for process in team):
         failed = [rank for rank, process in enumerate(team) if process.returncode]
         if failed and deadline is None:
-            culprit, deadline = failed[0], time.monotonic() + (GRACE_S if asked else 5.0)
+            killed = [rank for rank in failed if team[rank].returncode < 0]  # what the others then say is no cause
+            culprit, deadline = (killed or failed)[0], time.monotonic() + (GRACE_S if asked else 5.0)
         if deadline is not None and time.monotonic() > deadline:
             for process in team:
                 process.kill()
         time.sleep(0.05)
     if deadline is None:
-        culprit = next((rank for rank, process in enumerate(team) if process.returncode), 0)
+        codes = [process.returncode for process in team]
+        culprit = next(
+            (rank for rank in sorted(range(len(codes)), key=lambda rank: codes[rank] >= 0) if codes[rank]), 0
+        )
     return culprit
 
 

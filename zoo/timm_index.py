@@ -14,7 +14,7 @@ ENTRY_POINT = re.compile(r"^@register_model\s*\n(?:@.*\n)*def\s+(\w+)\s*\(", re.
 
 def cache_folder() -> Path:
     """Where the zoo keeps what it can make again: `$ZOO_CACHE`, else `~/.cache/timm-zoo`."""
-    return Path(os.environ.get("ZOO_CACHE") or Path.home() / ".cache" / "timm-zoo")
+    return Path(os.environ.get("ZOO_CACHE") or Path.home() / ".cache" / "timm-zoo").expanduser()
 
 
 @cache

@@ -10,6 +10,7 @@ from PIL import Image
 from zoo.data.pixels import cores
 from zoo.environment import PACKAGES
 from zoo.plugins import installed
+from zoo.verbs import doctor
 
 SUBJECTS = ["versions", "device", "memory", "disk", "cache", "hub", "timm", "plugins"]
 
@@ -25,6 +26,20 @@ def test_a_finding_for_each_subject(zoo, monkeypatch, tmp_path):
     assert [word.split()[0] for word in found["versions"]["found"].split(", ")] == ["python", *PACKAGES]
     assert found["versions"]["ok"] and found["cache"]["found"] == str(tmp_path / "cache")
     assert found["plugins"] | {"found": ""} == {"about": "plugins", "found": "", "ok": True, "advice": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("ZOO_CACHE", "{}/file", "it cannot be written: set ZOO_CACHE to a folder that can"),
+        ("ZOO_CACHE", "{}/file/sub", "it cannot be written: set ZOO_CACHE to a folder that can"),
+        ("ZOO_CACHE_GB", "lots", "ZOO_CACHE_GB: expected a number of gigabytes, 0 or more, found 'lots'"),
+    ],
+)
+def test_a_cache_that_cannot_be_used(name, value, advice, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(name, value.format(tmp_path))
+    assert doctor._cache()["advice"] == advice
 
 
 def test_advice_stands_below_its_finding(zoo, install, monkeypatch):

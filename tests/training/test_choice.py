@@ -11,6 +11,7 @@ from small import recipe
 
 from zoo.recipe import Train
 from zoo.timm_index import cache_folder
+from zoo.training import timing
 from zoo.training.choice import Choice, candidates, choose, compared, decide
 from zoo.training.parts import Parts, build
 from zoo.training.rehearsal import Rehearsal
@@ -59,8 +60,9 @@ DECISIONS = {
     "not quite a tenth": ([[109] * 4, [100] * 4], PLAIN),
     "faster but for noise": ([[130, 130, 130, 99], [100] * 4], PLAIN),
     "faster but for its own noise": ([[130] * 4, [100, 100, 100, 131]], PLAIN),
-    "too few steps": ([[130] * 4, [100] * 3], PLAIN),
-    "too few of the plain": ([[130] * 3, [100] * 4], PLAIN),
+    "steps enough": ([[130] * 2, [100] * 2], BF16),
+    "too few steps": ([[130] * 4, [100]], PLAIN),
+    "too few of the plain": ([[130], [100] * 4], PLAIN),
     "another format": ([[130] * 4, [150], [100] * 4, []], WAYS[2]),
     "plainer where about as fast": ([[150] * 4, [100] * 4, [140] * 4, [95] * 4], BF16),
     "the fastest of all": ([[150] * 4, [120] * 4, [160], [100] * 4], WAYS[3]),
@@ -87,6 +89,12 @@ def test_operations_and_images_are_counted_not_timed():
     many = parts(10, backbone="resnet18", schedule={"name": "two-stage", "head_epochs": 3})
     assert operations(many, CPU) == pytest.approx(2 * 1.8e9 * (32 / 224) ** 2, rel=0.05)  # published for 224 px
     assert passes(many) == pytest.approx(40 * (7 + 1 / 3))
+
+
+def test_what_a_busy_machine_cut_short_is_not_kept(monkeypatch):
+    monkeypatch.setattr(timing, "MOST_S", 0.0)
+    choice = choose(parts(), Team("auto"))
+    assert choice == Choice(PLAIN) and kept() == []
 
 
 def test_measuring_leaves_everything_as_it_was():
@@ -133,7 +141,8 @@ def test_what_was_measured_is_not_measured_again():
     assert len(kept()) == 1
 
 
-DAMAGE = ["", "{", "[1]", "null", '{"fp32 channels-last": [1.0]}']
+CUT_SHORT = [{str(way): [50.0] * rounds for way in WAYS} for rounds in (0, 1, ROUNDS - 1)]
+DAMAGE = ["", "{", "[1]", "null", '{"fp32 channels-last": [1.0]}', *map(json.dumps, CUT_SHORT)]
 WRONG = [-1.0, 0.0, float("inf"), float("nan"), "1", None, True]
 
 

@@ -10,6 +10,7 @@ import torch
 from processes import epochs, run, tiny
 from small import recipe
 
+from zoo.errors import RunError
 from zoo.loading import read_recipe
 from zoo.reporting import Reporter
 from zoo.training import compiling
@@ -87,6 +88,16 @@ def test_without_a_compiler_the_model_trains_as_it_is(tmp_path):
     document = json.loads(shown.stdout)
     assert (document["compile"], list(document["measured"]["compile_ms"])) == (False, ["plain", "failed"])
     assert "not compiled, since torch.compile failed: " in shown.stderr and "Traceback" not in shown.stderr
+
+
+def test_what_cannot_be_compiled_is_said_in_the_recipes_terms(tmp_path, monkeypatch):
+    from torch._inductor import config
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    wanted = r"^train\.compile: torch\.compile failed: .* Start a new run with train\.compile=false$"
+    settings = ["train.compile=true", "schedule=none", "train.precision=fp32", "model.head.dropout=0.2"]
+    with config.patch({"cpp.cxx": (None, str(tmp_path / "none"))}), pytest.raises(RunError, match=wanted):
+        finetune(str(tiny(tmp_path)), settings, tmp_path / "run")
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

@@ -19,6 +19,14 @@ GRADUAL = ["schedule={name: gradual, epochs_per_group: 2}", "train.epochs=8", "t
 STILL = [*GRADUAL, "data.augment={flip: false}"]
 
 
+OBJECTIONS = {
+    "data.augment.mixup=0.2": "mixup and cutmix blend images anew each time",
+    "train.compile=true": "a compiled model runs as a whole; train.compile=false keeps its features",
+    "train.views=2": "train.views=2 is no less than its 2 epochs",
+}
+"""What stands against features that a recipe asks to be kept, by the setting that it follows from."""
+
+
 class Notes(Reporter):
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -51,7 +59,9 @@ def planned(folder: Path, *settings: str) -> tuple[list[str | None], list[str]]:
     ),
 )
 def test_where_phases_are_cut(settings, expected, tmp_path):
-    assert planned(tmp_path, *settings) == (expected, [])
+    why = next((reason for setting, reason in OBJECTIONS.items() if setting in settings), None)
+    notes = [f"phase {number}: what is frozen runs in every epoch, since {why}" for number in (2, 3) if why]
+    assert planned(tmp_path, *settings) == (expected, notes)
 
 
 def test_a_model_that_cannot_be_cut_says_so(tmp_path):

@@ -53,7 +53,7 @@ def made(folder: Path, *settings: str) -> Made:
     team = Team(recipe.train.precision)
     parts = build(recipe)
     material = prepare(parts, cuts(parts, team, said), team, said)
-    features = Features(material.cuts[0], recipe.model, 32, team, said)
+    features = Features(material.cuts[0], recipe.model, 32, team, said, lambda: None)
     return Made(features, material.plain, said, material)
 
 

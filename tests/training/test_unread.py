@@ -12,9 +12,10 @@ import torch
 from processes import tiny, weights_hash
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zoo.errors import Interrupted, NonFiniteLoss
+from zoo.errors import Interrupted, NonFiniteLoss, RunError
 from zoo.reporting import Reporter
 from zoo.training import unread
+from zoo.training.signals import StopFlag
 from zoo.training.unread import Unread
 from zoo.verbs.finetune import finetune, resume
 
@@ -137,6 +138,37 @@ class Watched(Reporter):
         if self.watching:
             self.watching = False
             self.reads.__exit__(None, None, None)
+
+
+class Impatient(Reporter):
+    """Wants the run to stop as soon as features are computed."""
+
+    def start(self, task: str, total: int, done: int = 0) -> None:
+        self.features = task == "features"
+
+    def advance(self, images: int, loss: float | None = None) -> None:
+        if self.features:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_stop_is_obeyed_between_two_batches_of_features(tmp_path):
+    recipe, run = str(tiny(tmp_path)), tmp_path / "run"
+    with pytest.raises(Interrupted) as caught:
+        finetune(recipe, SETTINGS, run, Impatient())
+    assert caught.value.exit_code == 143
+    assert str(caught.value) == (
+        f"stopped while features of what is frozen were computed. Go on with: zoo resume {run}"
+    )
+    assert not list((tmp_path / "cache" / "features").iterdir())
+    resume(run)
+    finetune(recipe, SETTINGS, tmp_path / "whole")
+    assert weights_hash(run) == weights_hash(tmp_path / "whole")
+
+
+def test_one_run_at_a_time_in_a_process(tmp_path):
+    with StopFlag(), pytest.raises(RunError, match="another run is at work in this process"):
+        finetune(str(tiny(tmp_path)), SETTINGS, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("more", [[], ["train.ema=0.9", "data.augment={crop: resized, jitter: 0.2, erase: 0.5}"]])

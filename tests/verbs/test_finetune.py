@@ -149,6 +149,13 @@ def test_a_dry_run_plans_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
+def test_a_wrong_budget_is_found_before_there_is_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE_GB", "lots")
+    with pytest.raises(UsageError, match="ZOO_CACHE_GB: "):
+        finetune(str(tiny(tmp_path)), [], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_diverging_run_stops_and_keeps_its_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLoss) as caught:
         finetune(

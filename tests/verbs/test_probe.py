@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import epochs, here, tiny
 
 import zoo
 from zoo import cache
-from zoo.errors import UnknownName, UsageError
+from zoo.errors import NonFiniteLoss, UnknownName, UsageError
 
 SMALL = ["train.epochs=2", "data.limit=40", "train.precision=fp32", "model.head.dropout=0"]
 
@@ -41,6 +42,16 @@ def test_the_command_compares_and_says_what_to_type_next(tmp_path: Path) -> None
     assert [(row["head"], row["lr"], row["weight_decay"]) for row in rows] == [("linear", 0.01, 0.02)]
 
 
+def test_a_rate_that_diverges_stands_last_and_costs_no_other(tmp_path: Path) -> None:
+    rates, keys = [np.float64(1e38), 1e-3, 1e-3], {"head", "lr", "weight_decay", "seconds", "diverged"}
+    good, bad = zoo.probe(str(tiny(tmp_path)), SMALL, ["linear"], rates)
+    assert (good["lr"], bad["lr"], bad.keys()) == (1e-3, 1e38, keys) and "the loss became" in bad["diverged"]
+    with pytest.raises(NonFiniteLoss):
+        zoo.probe(str(tiny(tmp_path)), SMALL, ["linear"], np.array([1e38]))
+    shown = here("probe", tiny(tmp_path), *SMALL, "--head", "linear", "--lr", "1e38", "--lr", "1e-3")
+    assert shown.stdout.splitlines()[-1].split()[:4] == ["linear", "1e+38", "0.02", "diverged"]
+
+
 def test_wrong_use(tmp_path: Path) -> None:
     recipe = str(tiny(tmp_path))
     with pytest.raises(UsageError, match=r"unknown head 'lineer'\. Did you mean 'linear'\?"):
@@ -51,6 +62,10 @@ def test_wrong_use(tmp_path: Path) -> None:
         UsageError, match=r"^a probe needs a head and a learning rate\. Try: zoo probe RECIPE --head linear --lr 1e-3$"
     ):
         zoo.probe(recipe, heads=[])
+    with pytest.raises(UsageError, match=r"^heads: expected a list of names, found 'linear'\. Try: \['linear'\]$"):
+        zoo.probe(recipe, heads="linear")
+    with pytest.raises(UsageError, match=r"^rates: expected a list of numbers, found 0\.001\. Try: \[1e-3\]$"):
+        zoo.probe(recipe, rates=1e-3)
     with pytest.raises(UnknownName):
         zoo.probe("quikstart")
     result = here("probe", recipe, "--lr", "much")

@@ -41,7 +41,7 @@ def command(
         print_json(rows)
         return 0
     print_table(
-        [{**row, **{name: f"{row[name]:.4f}" for name in METRICS if name in row}} for row in rows],
+        [{**row, **{name: f"{row[name]:.4f}" for name in METRICS if name in row}, **_failed(row)} for row in rows],
         ("head", "lr", "weight_decay", *METRICS, "best_epoch", "seconds"),
     )
     best = rows[0]
@@ -53,3 +53,8 @@ def command(
     )
     click.echo(f"next: zoo finetune --recipe {quote(recipe)} {' '.join(map(quote, settings))}", err=True)
     return 0
+
+
+def _failed(row: dict) -> dict:
+    """What stands in the first column of figures where there are none."""
+    return {METRICS[0]: "diverged"} if "diverged" in row else {}

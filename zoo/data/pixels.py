@@ -155,7 +155,9 @@ def _stamp(record: Any) -> bytes:
         return record["bytes"]
     path = Path(record["path"])
     about = path.stat() if path.is_file() else None
-    return f"{path} {about and (about.st_size, about.st_mtime_ns)}".encode("utf-8", "surrogateescape")
+    return f"{path} {about and (about.st_size, about.st_mtime_ns, about.st_ctime_ns)}".encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def cores() -> int:

@@ -10,8 +10,10 @@ from zoo.recipe import Train
 from zoo.training.parts import Parts
 from zoo.training.rehearsal import same_generators
 from zoo.training.team import Team, resolve_precision
-from zoo.training.timing import ROUNDS, SPEED, Way, times
+from zoo.training.timing import SPEED, Way, times
 
+FEWEST = 2
+"""Steps of each way that a decision takes; with less the machine was too busy to measure."""
 FASTER = 1.1
 """A way must be so much faster than a plainer one; less may be noise."""
 
@@ -48,7 +50,7 @@ def decide(ways: list[Way], ms: dict[str, list[float]]) -> Way:
     best = ways[0]
     for way in ways[1:]:
         own, other = ms.get(str(way), []), ms.get(str(best), [])
-        if min(len(own), len(other)) == ROUNDS and median(own) * FASTER <= median(other) and max(own) < min(other):
+        if min(len(own), len(other)) >= FEWEST and median(own) * FASTER <= median(other) and max(own) < min(other):
             best = way
     return best
 
@@ -64,5 +66,7 @@ def choose(parts: Parts, team: Team) -> Choice:
     except ZooError:
         raise
     except Exception:  # a way that this model cannot go is no choice; if it can go none, training says so
+        return Choice(ways[0])
+    if min(map(len, ms.values()), default=0) == 0 or len(ms[str(ways[0])]) < FEWEST:
         return Choice(ways[0])
     return Choice(decide(ways, ms), ms)

@@ -70,14 +70,27 @@ def repeats(phase: Phase, recipe: Recipe) -> bool:
     return again and not how.mixes and (kept is not None or not how.changes)
 
 
+def _objection(phase: Phase, recipe: Recipe) -> str:
+    """What in a recipe that asks for kept features stands against them in a partly frozen phase."""
+    how, train = recipe.data.augment, recipe.train
+    if phase.epochs == 1 or (train.views is None and how.changes):
+        return ""
+    if how.mixes:
+        return "since mixup and cutmix blend images anew each time"
+    if train.compile not in (False, "auto"):
+        return "since a compiled model runs as a whole; train.compile=false keeps its features"
+    return f"since train.views={train.views} is no less than its {phase.epochs} epochs"
+
+
 def _refusal(cut: Cut | None, parts: Parts, phase: Phase, example: torch.Tensor) -> str:
     """Why a phase that could be cut is not, "" where it is or where nobody would expect it to be."""
     if cut is None:
         frozen = len(phase.trainable) < len(parts.groups)
-        whole = frozen and (is_head_only(phase) or _is_worth_it(phase, parts.recipe))
-        return (
-            f"since no single tensor crosses between it and the rest of a {type(parts.model).__name__}" if whole else ""
-        )
+        if not frozen:
+            return ""
+        if is_head_only(phase) or _is_worth_it(phase, parts.recipe):
+            return f"since no single tensor crosses between it and the rest of a {type(parts.model).__name__}"
+        return _objection(phase, parts.recipe)
     with evaluating(cut.model), torch.inference_mode():
         each = cut.features(example[:1]).numel() * 4
     images = {name: len(parts.data.splits[name]) for name in ("train", "validation")}

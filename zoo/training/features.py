@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from itertools import chain
@@ -36,8 +37,12 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 0.05, "fp16": 0.01}
 class Features:
     """Computes, keeps and finds the features of one cut of a model."""
 
-    def __init__(self, cut: Cut, spec: Model, batch_size: int, team: Team, reporter: Reporter) -> None:
+    def __init__(
+        self, cut: Cut, spec: Model, batch_size: int, team: Team, reporter: Reporter, heed: Callable[[], None]
+    ) -> None:
+        """heed: called between batches; raises where a stop was asked for."""
         self.cut, self.spec, self.batch_size, self.team, self.reporter = cut, spec, batch_size, team, reporter
+        self.heed = heed
 
     def loader(self, images: ImageLoader, epochs: range) -> FeatureLoader:
         """The same images as features. epochs: those whose augmentation is cached; later ones begin anew."""
@@ -56,11 +61,9 @@ class Features:
         features = self._opened(key)
         if features is None:
             return None
-        probes = np.unique(np.linspace(0, len(features) - 1, PROBES).astype(int))
+        probes = np.unique(np.linspace(0, len(images.labels) - 1, PROBES).astype(int))
         for indices, part in self.team.outputs(self.cut.features, images, [probes], epoch):
-            stored = features[indices]
-            limit = TOLERANCE[self.team.precision] * float(stored.abs().max())
-            if stored.shape != part.shape or float((stored - part).abs().max()) > limit:
+            if not self._agrees(features, len(images.labels), indices, part):
                 self.reporter.note(
                     "cached features are not what the model gives now (was its code changed?); made anew"
                 )
@@ -68,6 +71,13 @@ class Features:
                     cache.remove(key)
                 return None
         return features
+
+    def _agrees(self, features: torch.Tensor, count: int, indices: torch.Tensor, part: torch.Tensor) -> bool:
+        """Whether kept features of `count` images can be those of which a few were computed again."""
+        if features.dtype != part.dtype or features.shape != (count, *part.shape[1:]):
+            return False
+        limit = TOLERANCE[self.team.precision] * float(features[indices].abs().max())
+        return float((features[indices] - part).abs().max()) <= limit  # not so for NaN
 
     def _computed(self, key: str, facts: dict[str, Any], images: ImageLoader, epoch: int) -> torch.Tensor:
         """Run the frozen part over all images, into the cache where it has room, else into memory."""
@@ -84,6 +94,7 @@ class Features:
                 for indices, part in each_once(chain([first], outputs), count, self.reporter.advance):
                     if target is not None:
                         target[indices] = part
+                    self.heed()
         finally:
             self.reporter.finish()
         return self._shared(key, target) if kept else target

@@ -1,5 +1,6 @@
 """One phase made ready: what is frozen, what trains, on which inputs, by which optimiser."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -25,25 +26,38 @@ from zoo.training.optim import build_optimizer, set_lr
 class Stage:
     """A phase: `module` is what trains (the model, or its top on cached features), `wrapped` what Accelerate made of it."""
 
-    def __init__(self, material: Material, phase: Phase, cut: Cut | None, steps: int, warmup: int, start: int) -> None:
-        """steps: of the phase, `warmup` of them with a rising learning rate; start: the epoch at which it began."""
+    def __init__(
+        self,
+        material: Material,
+        phase: Phase,
+        cut: Cut | None,
+        steps: int,
+        warmup: int,
+        start: int,
+        heed: Callable[[], None],
+    ) -> None:
+        """steps: of the phase, `warmup` of them with a rising learning rate; start: the epoch at which it began.
+
+        heed: raises where a stop was asked for.
+        """
         recipe, team = material.recipe, material.team
         self.material, self.phase, self.cut, self.steps, self.warmup = material, phase, cut, steps, warmup
         freeze(material.model, material.groups, phase)
         self.freeze_bn_stats = keeps_statistics(phase, recipe)
-        self.module, self.train, self.validation = self._inputs(start)
+        self.module, self.train, self.validation = self._inputs(start, heed)
         optimizer = build_optimizer(material.model, material.groups, phase, recipe.optim)
-        module = compiled(self.module, recipe.train.compile)
-        self.wrapped, self.optimizer = team.accelerator.prepare(module, optimizer)
+        whole = self.cut is None  # what reads kept features is small
+        module = compiled(self.module, recipe.train.compile) if whole else self.module
+        self.wrapped, self.optimizer = team.prepare(module, optimizer)
         self.loss = build_loss(recipe.train, material.classes, team.device)
         self.ema = ModelEmaV3(self.module, decay=recipe.train.ema, use_warmup=True) if recipe.train.ema else None
 
-    def _inputs(self, start: int) -> tuple[nn.Module, Loader, Loader]:
+    def _inputs(self, start: int, heed: Callable[[], None]) -> tuple[nn.Module, Loader, Loader]:
         """What trains, and what it reads: images, or what the frozen part below it makes of them."""
         material, recipe = self.material, self.material.recipe
         if self.cut is None:
             return material.model, material.train, material.validation
-        features = Features(self.cut, recipe.model, 2 * recipe.data.batch_size, material.team, material.reporter)
+        features = Features(self.cut, recipe.model, 2 * recipe.data.batch_size, material.team, material.reporter, heed)
         images = material.plain if recipe.train.views is None else material.train
         train = features.loader(images, views(self.phase, recipe, start))
         validation = features.loader(material.validation, range(1))
@@ -113,7 +127,8 @@ class Stage:
             )
 
     def restore(self) -> None:
-        """Let the model read images again, whatever ended the phase."""
+        """Let the model read images again, without gradients of a window that was not finished, whatever ended the phase."""
+        self.module.zero_grad(set_to_none=True)
         if self.cut is not None:
             self.cut.close()
 

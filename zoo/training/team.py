@@ -1,6 +1,7 @@
 """The processes that train together, by Accelerate: what they share, gather and agree on."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -51,6 +52,12 @@ class Team:
     def computing_in(self, precision: str) -> "Team":
         """The same processes in another precision."""
         return self if precision == self.precision else Team(precision, self.folder)
+
+    def prepare(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """What Accelerate makes of a module and its optimiser, so that processes exchange gradients."""
+        with warnings.catch_warnings():  # Accelerate hands torch the older of two names
+            warnings.filterwarnings("ignore", "`?broadcast_buffers`? is deprecated", FutureWarning)
+            return self.accelerator.prepare(module, optimizer)
 
     def autocast(self) -> AbstractContextManager:
         return self.accelerator.autocast()

@@ -67,7 +67,7 @@ def times(parts: Parts, team: Team, ways: list[Way]) -> dict[str, list[float]]:
     return kept(
         key(parts, team, names, count),
         lambda: measure(Rehearsal(parts, team.device), ways, count, budget),
-        lambda ms: list(ms) == names and all(map(is_time, chain(*ms.values()))),
+        lambda ms: list(ms) == names and all(map(is_time, chain(*ms.values()))) and _is_complete(ms),
     )
 
 
@@ -110,9 +110,13 @@ def measure(rehearsal: Rehearsal, ways: list[Way], count: int, budget_s: float) 
         if number:
             best = min(median(ms[str(way)]) for way in ways)
             ways = [way for way in ways if way is ways[0] or median(ms[str(way)]) < HOPELESS * best]
-        if len(ways) == 1:
-            break
     return ms
+
+
+def _is_complete(ms: dict[str, list[float]]) -> bool:
+    """Whether there was time for every step: the first way is never dropped, the others not untried."""
+    times = list(ms.values())
+    return len(times[0]) == ROUNDS and all(times)
 
 
 def kept(key: str, measuring: Callable[[], Found], is_whole: Callable[[Found], bool]) -> Found:
@@ -123,8 +127,9 @@ def kept(key: str, measuring: Callable[[], Found], is_whole: Callable[[Found], b
         if is_whole(found):
             return found
     found = measuring()
-    with suppress(ZooError):  # a cache that cannot be written is no fault
-        write_text(path, json.dumps(found))
+    if is_whole(found):
+        with suppress(ZooError):  # a cache that cannot be written is no fault
+            write_text(path, json.dumps(found))
     return found
 
 

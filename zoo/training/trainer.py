@@ -77,7 +77,7 @@ class Trainer:
         per_epoch = steps_per_epoch(len(material.rows), self.recipe)
         progress, warmup = self.progress, round(optim.warmup_epochs * per_epoch)
         cut, start = material.cuts[progress.phase], progress.epochs - progress.epoch
-        stage = Stage(material, phase, cut, per_epoch * phase.epochs, warmup, start)
+        stage = Stage(material, phase, cut, per_epoch * phase.epochs, warmup, start, self._heed)
         if self.resumed and self.progress.phase_step:
             tensors, state = self.resumed
             load_state_arrays(stage.optimizer.optimizer, tensors.get("optim", {}), state["optim"])
@@ -215,12 +215,18 @@ class Trainer:
         if stop or due:
             self._save(stage)
         if stop:
-            kept = (
-                "; nothing is kept"
-                if self.saver.folder is None
-                else f", which is saved. Go on with: zoo resume {self.saver.folder.parent}"
-            )
-            raise Interrupted(f"stopped after step {self.progress.step}{kept}", int(stop))
+            self._stop(f"after step {self.progress.step}", ", which is saved", int(stop))
+
+    def _heed(self) -> None:
+        """Between two batches of features: stop when asked to; what was saved last stays."""
+        stop, _ = self.team.agree(float(self.stop.signal), 0.0)
+        if stop:
+            self._stop("while features of what is frozen were computed", "", int(stop))
+
+    def _stop(self, where: str, saved: str, signal: int) -> None:
+        folder = self.saver.folder
+        kept = "; nothing is kept" if folder is None else f"{saved}. Go on with: zoo resume {folder.parent}"
+        raise Interrupted(f"stopped {where}{kept}", signal)
 
     def _save(self, stage: Stage | None) -> None:
         """Write a checkpoint; `stage` is None between phases, where there is no optimiser to keep."""

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
+from zoo.cache import budget
 from zoo.environment import device_facts, versions
+from zoo.errors import UsageError
 from zoo.hub import reachable
 from zoo.plugins import installed
 from zoo.timm_index import cache_folder, timm_models
@@ -69,7 +71,12 @@ def _disk() -> Finding:
 def _cache() -> Finding:
     folder = cache_folder()
     parent = next(p for p in (folder, *folder.parents) if p.exists())
-    advice = "" if os.access(parent, os.W_OK) else "it cannot be written: set ZOO_CACHE to a folder that can"
+    usable = parent.is_dir() and os.access(parent, os.W_OK)
+    advice = "" if usable else "it cannot be written: set ZOO_CACHE to a folder that can"
+    try:
+        budget()
+    except UsageError as error:
+        advice = str(error)
     return _finding("cache", str(folder), advice)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
+from zoo.cache import budget
 from zoo.card import model_card
 from zoo.data.loader import ImageLoader
 from zoo.environment import environment
-from zoo.errors import DiskFull, Interrupted, OutOfMemory, RunError
+from zoo.errors import DiskFull, Interrupted, OutOfMemory, RunError, first_line
 from zoo.files import write_text
 from zoo.loading import dump_recipe, load_recipe, read_recipe
 from zoo.models.folder import save_model
@@ -33,6 +34,9 @@ from zoo.training.team import Team, agreed
 from zoo.training.timing import Way
 from zoo.training.trainer import Trainer
 
+COMPILERS = ("torch._dynamo", "torch._inductor")
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL error: remote process exited")
+"""What Gloo and NCCL say of a process that is no more."""
 NO_MEMORY = ("can't allocate memory", "could not create a primitive")
 """What torch and oneDNN say on a CPU that has none left."""
 
@@ -44,6 +48,7 @@ def finetune(
 
     overrides: `key=value` strings as on the command line. Raises ZooError; a stopped run can be resumed.
     """
+    budget()  # a wrong one is found before there is a folder
     loaded = _anchored(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides))
     reporter = reporter or Reporter()
     with StopFlag() as stop, explained_memory(loaded):
@@ -53,7 +58,7 @@ def finetune(
             team.on_main(run.check_new)
             parts, team, measured = settled(build(loaded), team)
             team.on_main(lambda: _claim(run, team, parts, measured, held))
-            with explained_memory(parts.recipe), _trackers(team):
+            with explained_memory(parts.recipe), explained_compiling(), in_company(run, team), _trackers(team):
                 return _train(run, parts, team, stop, reporter, measured, resuming=False)
 
 
@@ -82,7 +87,7 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
             raise RunError(
                 f"the data of {run.folder} changed since it started (fingerprint {parts.data.fingerprint}, was {recorded}); start a new run"
             )
-        with _trackers(team):
+        with explained_compiling(), in_company(run, team), _trackers(team):
             return _train(run, parts, team, stop, reporter, facts.get("measured", {}), resuming=True)
 
 
@@ -229,6 +234,30 @@ def _test(parts: Parts, team: Team, reporter: Reporter) -> dict[str, Any]:
         logits = team.apply(parts.model, loader, len(split), 2 * parts.recipe.data.batch_size, reporter.advance)
     reporter.finish()
     return report(logits, torch.from_numpy(split.labels), parts.data.classes)
+
+
+@contextmanager
+def explained_compiling() -> Iterator[None]:
+    """What torch.compile cannot do, said in the recipe's terms."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(COMPILERS):
+            raise
+        raise RunError(
+            f"train.compile: torch.compile failed: {first_line(error)}. Start a new run with train.compile=false"
+        ) from error
+
+
+@contextmanager
+def in_company(run: Run, team: Team) -> Iterator[None]:
+    """What a process hears of torch when another is gone, in words that help."""
+    try:
+        yield
+    except RuntimeError as error:
+        if team.size == 1 or not any(sign in str(error) for sign in LOST):
+            raise
+        raise RunError(f"another process of the run is gone. Go on with: zoo resume {run.folder}") from error
 
 
 @contextmanager

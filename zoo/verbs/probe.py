@@ -1,17 +1,19 @@
 """Probe: heads and settings compared on a frozen backbone's features, which are computed once for all of them."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from zoo.errors import UsageError
+from zoo.errors import NonFiniteLoss, UsageError
 from zoo.loading import load_recipe
 from zoo.recipe import Recipe
 from zoo.reporting import Reporter
 from zoo.training.cuts import cuts
 from zoo.training.material import Material, prepare
+from zoo.training.metrics import LARGER_IS_BETTER
 from zoo.training.parts import Parts, build, place
 from zoo.training.settling import settled
 from zoo.training.signals import StopFlag
@@ -35,9 +37,13 @@ def probe(
 
     decays: weight decays; the recipe's own unless given. A row has `head`, `lr`, `weight_decay`, the validation metric
     `train.best_by`, `best_epoch` and `seconds`: what `finetune` with schedule=linear-probe and these settings reaches
-    after `train.epochs`. Only the feature cache is written. Raises ZooError.
+    after `train.epochs`; or, last of all and with neither metric nor `best_epoch`, `diverged`: what became of the loss.
+    Only the feature cache is written. Raises ZooError; NonFiniteLoss where every row diverged.
     """
     reporter, overrides = reporter or Reporter(), [*overrides, "schedule=linear-probe"]
+    if isinstance(heads, str):
+        raise UsageError(f"heads: expected a list of names, found '{heads}'. Try: [{heads!r}]")
+    heads, rates, decays = list(dict.fromkeys(heads)), _numbers("rates", rates), _numbers("decays", decays)
     if not heads or not rates:
         raise UsageError("a probe needs a head and a learning rate. Try: zoo probe RECIPE --head linear --lr 1e-3")
     tried = [load_recipe(recipe, [*overrides, f"model.head.name={head}"]) for head in heads]
@@ -47,7 +53,18 @@ def probe(
     metric = tried[0].train.best_by
     with StopFlag() as stop, explained_memory(tried[0]):
         rows = [row for material, parts in _prepared(tried, reporter) for row in _rows(material, parts, settings, stop)]
-    return sorted(rows, key=lambda row: row[metric], reverse=metric != "loss")
+    if all("diverged" in row for row in rows):
+        raise NonFiniteLoss(rows[-1]["diverged"])
+    sign = -1 if metric in LARGER_IS_BETTER else 1
+    return sorted(rows, key=lambda row: sign * row.get(metric, math.inf * sign))
+
+
+def _numbers(name: str, values: Iterable[float]) -> list[float]:
+    """The values as Python has them, each once. Raises UsageError."""
+    try:
+        return list(dict.fromkeys(float(value) for value in values))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: expected a list of numbers, found {values!r}. Try: [1e-3]") from error
 
 
 class OnlyFeatures(Reporter):
@@ -93,19 +110,21 @@ def _rows(
         material.model.load_state_dict(fresh)
         optim = material.recipe.optim.model_copy(update={"lr": rate, "weight_decay": decay})
         recipe = material.recipe.model_copy(update={"optim": optim})
-        began = time.monotonic()
-        fitted = Trainer(
-            replace(material, recipe=recipe, reporter=OnlyFeatures(material.reporter)),
-            parts.phases,
-            None,
-            stop,
-            lambda line: None,
-        ).fit()
+        began, own = time.monotonic(), replace(material, recipe=recipe, reporter=OnlyFeatures(material.reporter))
+        trainer = Trainer(own, parts.phases, None, stop, lambda line: None)
         yield {
             "head": recipe.model.head.name,
             "lr": rate,
             "weight_decay": decay,
-            **{key: value for key, value in fitted.progress.best_metrics.items() if value is not None},
-            "best_epoch": fitted.progress.best_epoch,
+            **_reached(trainer),
             "seconds": round(time.monotonic() - began, 2),
         }
+
+
+def _reached(trainer: Trainer) -> dict[str, Any]:
+    try:
+        progress = trainer.fit().progress
+    except NonFiniteLoss as error:  # other settings may do
+        return {"diverged": str(error)}
+    metrics = {key: value for key, value in progress.best_metrics.items() if value is not None}
+    return {**metrics, "best_epoch": progress.best_epoch}
