@@ -133,9 +133,8 @@ class Trainer:
             if progress.batch < len(order):
                 self._pause(stage)
             start = time.perf_counter()
-        starved = max(
-            0.0, batches.seconds - unread.waited
-        )  # while the host waited for the device, data was no hindrance
+        # While the host waited for the device, the device did not wait for data.
+        starved = max(0.0, batches.seconds - unread.waited)
         self.waiting = min(1.0, starved / max(progress.seconds - before, 1e-9))
         self.reporter.finish()
 
