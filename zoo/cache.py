@@ -27,6 +27,8 @@ BUDGET_GB = 20.0
 """Unless ZOO_CACHE_GB says otherwise."""
 SPARE = 0.1
 """Part of the free disk that the cache leaves alone."""
+DAMAGE = (OSError, ValueError, LookupError, TypeError)
+"""What reading an entry raises that is not whole; it gives way when it is needed."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,11 @@ def entries() -> list[Entry]:
     """All whole entries, the last used first."""
     found = []
     for path in shelf().glob("*/entry.json"):
-        with contextlib.suppress(
-            OSError, ValueError, LookupError, TypeError
-        ):  # a damaged one gives way when it is needed
+        with contextlib.suppress(*DAMAGE):
             facts = json.loads(path.read_text(encoding="utf-8"))
             size = (path.parent / "features.npy").stat().st_size
-            found.append(Entry(path.parent, {"hash": facts["hash"], **facts}, size, path.stat().st_mtime))
+            if facts["hash"]:
+                found.append(Entry(path.parent, facts, size, path.stat().st_mtime))
     return sorted(found, key=lambda entry: -entry.used)
 
 
@@ -96,7 +97,7 @@ def find(key: str) -> Path | None:
         whole = not folder.exists()
         if whole:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except DAMAGE:
         whole = False
     if not whole:
         shutil.rmtree(folder, ignore_errors=True)
@@ -116,9 +117,8 @@ def adding(key: str, size: int, facts: Mapping[str, Any]) -> Iterator[Path]:
         _evict(size)
         features = part / "features.npy"
         yield features
-        with contextlib.suppress(
-            OSError
-        ):  # no room is left, the folder is gone, or somebody else made the same meanwhile
+        # No room may be left, the folder may be gone, or somebody else may have made the same meanwhile.
+        with contextlib.suppress(OSError):
             about = {**facts, "made": time.time(), "hash": _hash(features)}
             (part / "entry.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
             part.rename(shelf() / key)

@@ -221,6 +221,11 @@ class Train(Section):
     checkpoint_s: Annotated[float, Field(ge=0)] = 60.0
     """Seconds between checkpoints inside a phase; 0 is every step. Phases always end with one."""
 
+    @property
+    def compiles(self) -> bool:
+        """Whether the model is compiled; not while that is open."""
+        return self.compile not in (False, "auto")
+
 
 class Recipe(Section):
     """Everything that decides a result."""

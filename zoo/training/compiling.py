@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from zoo.errors import ZooError, first_line
+from zoo.training.choice import FASTER
 from zoo.training.cuts import repeats
 from zoo.training.parts import Parts
 from zoo.training.plan import is_head_only
@@ -17,8 +18,6 @@ from zoo.training.timing import ROUNDS, expected_seconds, is_time, kept, key, pa
 
 LONG_S = 3600.0
 """Runs expected to be shorter are not worth the minute or two that a trial takes, and compiling each phase again."""
-FASTER = 1.1
-"""So much faster a compiled step must be."""
 
 
 def compiled(module: nn.Module, how: bool | str) -> nn.Module:

@@ -60,7 +60,7 @@ def _cut(parts: Parts, phase: Phase, example: torch.Tensor) -> Cut | None:
 
 
 def _is_worth_it(phase: Phase, recipe: Recipe) -> bool:
-    return repeats(phase, recipe) and recipe.train.compile in (False, "auto")
+    return repeats(phase, recipe) and not recipe.train.compiles
 
 
 def repeats(phase: Phase, recipe: Recipe) -> bool:
@@ -77,7 +77,7 @@ def _objection(phase: Phase, recipe: Recipe) -> str:
         return ""
     if how.mixes:
         return "since mixup and cutmix blend images anew each time"
-    if train.compile not in (False, "auto"):
+    if train.compiles:
         return "since a compiled model runs as a whole; train.compile=false keeps its features"
     return f"since train.views={train.views} is no less than its {phase.epochs} epochs"
 
