@@ -26,6 +26,7 @@ def test_the_cache_as_a_table_as_json_and_cleared(zoo, monkeypatch, tmp_path):
     said = json.loads(out)
     assert (code, err, said["budget_bytes"], said["folder"]) == (0, "", 10**9, f"{tmp_path}/features")
     assert [entry["key"] for entry in said["entries"]] == ["0123456789abcdef"]
+    assert [entry["bytes"] for entry in said["entries"]] == [128 + 25 * 4 * 4]
     assert zoo("cache", "clear") == (0, "0.0 MB are free again\n", "")
     assert json.loads(zoo("cache", "clear", "--json").out) == {"freed_bytes": 0}
 

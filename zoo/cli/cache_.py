@@ -44,7 +44,7 @@ def command(action: str, json_: bool) -> int:
 
 
 def _facts(entry) -> dict:
-    return {**entry.facts, "key": entry.key, "used": entry.used}
+    return {**entry.facts, "bytes": entry.bytes, "key": entry.key, "used": entry.used}
 
 
 def _row(entry) -> dict:
