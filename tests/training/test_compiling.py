@@ -17,6 +17,7 @@ from zoo.training import compiling
 from zoo.training.compiling import compiled, pays, told, trial
 from zoo.training.parts import Parts, build
 from zoo.training.team import Team
+from zoo.training.timing import Way
 from zoo.verbs.finetune import finetune, plan
 
 LONG = {"epochs": 100_000, "precision": "fp32", "channels_last": True}
@@ -61,13 +62,13 @@ def test_what_is_made_of_a_trial(found, expected):
 )
 def test_where_nothing_is_tried(sections, monkeypatch):
     monkeypatch.setattr(compiling, "_tried", pytest.fail)
-    assert trial(parts(**sections), Team("fp32"), "fp32", True, 8) == {}
+    assert trial(parts(**sections), Team("fp32"), Way("fp32", True), 8) == {}
 
 
 def test_a_run_that_is_long_by_operations_alone_is_not_compiled():
     """The machine is faster than the slowest for which operations are counted."""
     own = parts(train={**LONG, "epochs": 1})
-    found = compiling._tried(own, Team("fp32"), "fp32", True, 8)
+    found = compiling._tried(own, Team("fp32"), Way("fp32", True), 8)
     assert list(found) == ["plain"] and found["plain"] > 0
 
 

@@ -14,7 +14,7 @@ from zoo.training.parts import Parts
 from zoo.training.plan import is_head_only
 from zoo.training.rehearsal import Rehearsal, same_generators
 from zoo.training.team import Team
-from zoo.training.timing import ROUNDS, expected_seconds, is_time, kept, key, passes
+from zoo.training.timing import ROUNDS, Way, expected_seconds, is_time, kept, key, passes
 
 LONG_S = 3600.0
 """Runs expected to be shorter are not worth the minute or two that a trial takes, and compiling each phase again."""
@@ -31,7 +31,7 @@ def compiled(module: nn.Module, how: bool | str) -> nn.Module:
     return torch.compile(module, mode=None if how is True else how)
 
 
-def trial(parts: Parts, team: Team, precision: str, channels_last: bool, batch: int) -> dict[str, Any]:
+def trial(parts: Parts, team: Team, way: Way, batch: int) -> dict[str, Any]:
     """Milliseconds of a training step as it is (`plain`) and `compiled`, or why that `failed`; {} where nothing is tried.
 
     Nothing is, where the recipe leaves nothing open, the run is too short, or features of a frozen part that a compiled
@@ -45,8 +45,8 @@ def trial(parts: Parts, team: Team, precision: str, channels_last: bool, batch: 
     try:
         with same_generators(team.device):
             return kept(
-                key(parts, team, ["compiled", precision, str(channels_last)], count),
-                lambda: _tried(parts, team, precision, channels_last, count),
+                key(parts, team, ["compiled", str(way)], count),
+                lambda: _tried(parts, team, way, count),
                 lambda found: "failed" not in found and is_time(found["plain"]) and is_time(found.get("compiled", 1.0)),
             )
     except ZooError:
@@ -71,17 +71,17 @@ def told(measured: dict[str, Any]) -> str:
     return f"{'compiled' if pays(found) else 'not compiled'} (measured: {faster:.2f}x as fast compiled)"
 
 
-def _tried(parts: Parts, team: Team, precision: str, channels_last: bool, count: int) -> dict[str, Any]:
+def _tried(parts: Parts, team: Team, way: Way, count: int) -> dict[str, Any]:
     rehearsal = Rehearsal(parts, team.device)
-    rehearsal.arrange(channels_last)
-    inputs = rehearsal.inputs(count, channels_last)
+    rehearsal.arrange(way.channels_last)
+    inputs = rehearsal.inputs(count, way.channels_last)
 
     def step_ms() -> float:
         """The median of some steps, after one to warm up."""
         ms = []
         for _ in range(ROUNDS + 1):
             start = time.perf_counter()
-            rehearsal.step(inputs, precision)
+            rehearsal.step(inputs, way.precision)
             ms.append(1000 * (time.perf_counter() - start))
         return round(median(ms[1:]), 2)
 

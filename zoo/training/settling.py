@@ -23,7 +23,7 @@ def settled(parts: Parts, team: Team) -> tuple[Parts, Team, dict[str, Any]]:
     if batch == "auto":
         batch, accumulation = team.on_main(lambda: fit_batch(parts, team, way.precision, way.channels_last))
         measured["batch_size"] = batch
-    compile_ms = team.on_main(lambda: trial(parts, team, way.precision, way.channels_last, batch))
+    compile_ms = team.on_main(lambda: trial(parts, team, way, batch))
     if compile_ms:
         measured["compile_ms"] = compile_ms
     found = {
