@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from zoo.data.augment import Draws, augment, erase
-from zoo.data.device import on_device
+from zoo.data.device import alongside, on_device
 from zoo.data.pixels import Pixels, StreamedPixels
 from zoo.data.random import stream
 from zoo.recipe import Augment
@@ -107,6 +107,9 @@ class ImageLoader:
 
     def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
         """This process's share of each batch in `order`."""
+        return alongside(self._batches(order, epoch), self.device)
+
+    def _batches(self, order: list[np.ndarray], epoch: int) -> Iterator[Batch]:
         shares = [self.shard.take(indices) for indices in order]
         images = self.pixels.batches([indices for indices, _ in shares])
         for (indices, weights), raw in zip(shares, images, strict=True):
