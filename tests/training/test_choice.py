@@ -91,6 +91,10 @@ def test_operations_and_images_are_counted_not_timed():
     assert passes(many) == pytest.approx(40 * (7 + 1 / 3))
 
 
+def test_operations_of_a_head_that_reads_a_learned_start_are_counted():
+    assert operations(parts(10, head={"name": "gru"}), CPU) > operations(parts(10, head={"name": "pooled"}), CPU)
+
+
 def test_what_a_busy_machine_cut_short_is_not_kept(monkeypatch):
     monkeypatch.setattr(timing, "MOST_S", 0.0)
     choice = choose(parts(), Team("auto"))

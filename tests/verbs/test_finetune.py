@@ -118,6 +118,22 @@ def test_every_option_trains(overrides: list[str], tmp_path: Path) -> None:
     assert zoo.load(tmp_path / "run").classes == tuple(result["classes"])
 
 
+OWN = {kind: [part["name"] for part in listed if part["owner"] == "timm-zoo"]
+       for kind, listed in (("head", zoo.list_heads()), ("schedule", zoo.list_schedules()))}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("model.head", name) for name in OWN["head"]] + [("schedule", name) for name in OWN["schedule"]]
+)
+def test_every_head_and_every_schedule_trains(key: str, name: str, tmp_path: Path) -> None:
+    """With precision, memory format and compiling left open, as recipes leave them."""
+    settings = [] if key == "schedule" else ["schedule=none"]
+    backbone = "test_vit" if name == "token-mean" else "test_resnet"
+    overrides = [*settings, f"{key}={name}", f"model.backbone={backbone}", "train.epochs=3", "data.limit=20"]
+    result = finetune(str(tiny(tmp_path)), overrides, out=tmp_path / "run")
+    assert result["images"] == 20 and zoo.load(tmp_path / "run").classes == tuple(result["classes"])
+
+
 def test_streaming_changes_nothing(finished: Path, tmp_path: Path) -> None:
     finetune(str(finished / "recipe.yaml"), ["data.in_memory=false", "data.workers=1"], out=tmp_path / "streamed")
     assert weights_hash(tmp_path / "streamed") == weights_hash(finished)

@@ -83,7 +83,7 @@ def expected_seconds(parts: Parts, team: Team) -> float:
 def operations(parts: Parts, device: torch.device) -> int:
     """Floating-point operations of a forward pass of one image: the same on every machine, unlike its time."""
     model, shape = parts.model.to(device), (parts.view.channels, parts.view.size, parts.view.size)
-    with evaluating(model), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with evaluating(model), FlopCounterMode(display=False) as counter:  # which fails on views made without gradients
         model(torch.zeros(1, *shape, device=device))
     return max(1, counter.get_total_flops())
 
