@@ -7,7 +7,7 @@ Imports point down only (a test says so), and the light half imports no torch:
     ---- heavy: torch, timm, accelerate, datasets
     zoo.testing    what a plugin must keep, point by point
     zoo.publication  what a push publishes
-    zoo.training   trainer, stage, team, progress, saving; freezing, optim, metrics, plan; cuts, features; settling
+    zoo.training   trainer, stage, team, sharding, progress, saving; freezing, optim, metrics, plan; cuts, features; settling
     zoo.models     classifier = backbone + head, groups, folder
     zoo.data       source -> labels -> split -> pixels -> augment -> loader
     zoo.remote     a model on the Hub, fetched and checked

@@ -218,6 +218,8 @@ class Train(Section):
     """Memory format that convolutions like best; `auto` is `true` unless the other is measured to be clearly faster."""
     compile: Literal["auto", "reduce-overhead"] | bool = "auto"
     """`torch.compile` the model (`reduce-overhead`: by CUDA graphs); `auto` tries it in runs of over an hour."""
+    shard: bool = False
+    """Spread weights, gradients and optimiser state over the processes (FSDP2), for models too large for each GPU."""
     checkpoint_s: Annotated[float, Field(ge=0)] = 60.0
     """Seconds between checkpoints inside a phase; 0 is every step. Phases always end with one."""
 

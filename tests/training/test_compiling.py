@@ -65,6 +65,11 @@ def test_where_nothing_is_tried(sections, monkeypatch):
     assert trial(parts(**sections), Team("fp32"), Way("fp32", True), 8) == {}
 
 
+def test_a_model_whose_operations_cannot_be_counted_is_no_failure(monkeypatch):
+    monkeypatch.setattr(compiling, "expected_seconds", lambda parts, team: 1 / 0)
+    assert trial(parts(train=LONG), Team("fp32"), Way("fp32", True), 8) == {}
+
+
 def test_a_run_that_is_long_by_operations_alone_is_not_compiled():
     """The machine is faster than the slowest for which operations are counted."""
     own = parts(train={**LONG, "epochs": 1})

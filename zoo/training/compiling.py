@@ -37,12 +37,10 @@ def trial(parts: Parts, team: Team, way: Way, batch: int) -> dict[str, Any]:
     Nothing is, where the recipe leaves nothing open, the run is too short, or features of a frozen part that a compiled
     model cannot keep save more.
     """
-    recipe, phases = parts.recipe, [phase for phase in parts.phases if not is_head_only(phase)]
-    cut = any(len(phase.trainable) < len(parts.groups) and repeats(phase, recipe) for phase in phases)
-    if recipe.train.compile != "auto" or cut or expected_seconds(parts, team) < LONG_S:
-        return {}
-    count = -(-batch // team.size)
     try:
+        if not _is_worth_it(parts, team):
+            return {}
+        count = -(-batch // team.size)
         with same_generators(team.device):
             return kept(
                 key(parts, team, ["compiled", str(way)], count),
@@ -53,6 +51,15 @@ def trial(parts: Parts, team: Team, way: Way, batch: int) -> dict[str, Any]:
         raise
     except Exception:  # a step that fails is no trial; if it fails again, training says so
         return {}
+
+
+def _is_worth_it(parts: Parts, team: Team) -> bool:
+    recipe, phases = parts.recipe, [phase for phase in parts.phases if not is_head_only(phase)]
+    if recipe.train.compile != "auto" or team.spreads(recipe.train):
+        return False
+    if any(len(phase.trainable) < len(parts.groups) and repeats(phase, recipe) for phase in phases):
+        return False
+    return expected_seconds(parts, team) >= LONG_S
 
 
 def pays(found: dict[str, Any]) -> bool:

@@ -60,7 +60,7 @@ def _cut(parts: Parts, phase: Phase, example: torch.Tensor) -> Cut | None:
 
 
 def _is_worth_it(phase: Phase, recipe: Recipe) -> bool:
-    return repeats(phase, recipe) and not recipe.train.compiles
+    return repeats(phase, recipe) and not recipe.train.compiles and not recipe.train.shard
 
 
 def repeats(phase: Phase, recipe: Recipe) -> bool:
@@ -79,6 +79,8 @@ def _objection(phase: Phase, recipe: Recipe) -> str:
         return "since mixup and cutmix blend images anew each time"
     if train.compiles:
         return "since a compiled model runs as a whole; train.compile=false keeps its features"
+    if train.shard:
+        return "since a model that is spread runs as a whole; train.shard=false keeps its features"
     return f"since train.views={train.views} is no less than its {phase.epochs} epochs"
 
 

@@ -15,16 +15,25 @@ from zoo.models.transfer import exempt
 from zoo.plugins import Plugin, calling, find_optimizer
 from zoo.recipe import Optim
 from zoo.training.freezing import is_matrix, trained
+from zoo.training.sharding import is_spread, laid_out_as, whole
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
-"""Have a kernel that steps all tensors at once, on a CPU three times as fast as one by one (torch 2.15)."""
+"""Have a kernel that steps all tensors at once, on a CPU three times as fast as one by one (torch 2.15).
+
+SGD's does not take weights that are spread over processes.
+"""
 DEPTH = 12
 """Groups of depth to which layer decay is normalised, a ViT-B's number of blocks."""
 
 
 def build_optimizer(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> torch.optim.Optimizer:
     """An optimiser over the phase's trainable parameters; every group carries `name` and `lr_scale`."""
-    params, plugin = list(parameter_groups(model, groups, phase, optim)), find_optimizer(optim.name)
+    return optimizer_over(list(parameter_groups(model, groups, phase, optim)), optim)
+
+
+def optimizer_over(params: list[dict], optim: Optim) -> torch.optim.Optimizer:
+    """timm's optimiser, or a plugin's, over torch parameter groups. Raises UsageError, PluginError."""
+    plugin = find_optimizer(optim.name)
     optimizer = _timms(params, optim) if plugin is None else _plugins(plugin, params, optim)
     if getattr(optimizer, "is_second_order", False):
         raise UsageError(f"optim.name: '{optim.name}' needs second derivatives, which are not computed. Try adamw")
@@ -34,17 +43,19 @@ def build_optimizer(model: nn.Module, groups: Groups, phase: Phase, optim: Optim
 def _timms(params: list[dict], optim: Optim) -> torch.optim.Optimizer:
     name = optim.name.removeprefix("timm:")
     try:
-        options = {**_fused(name, optim.options), **optim.options}
+        options = {**_fused(name, params, optim.options), **optim.options}
         return create_optimizer_v2(params, opt=name, lr=optim.lr, weight_decay=0.0, **options)
     except (TypeError, ValueError, ImportError, AssertionError) as error:
         raise UsageError(f"optim: optimiser '{optim.name}' refuses its options: {error}") from error
 
 
-def _fused(name: str, given: Mapping[str, Any]) -> dict[str, bool]:
-    """The option for the fused kernel, where the optimiser has one and the recipe says nothing else."""
-    chosen = given.keys() & {"foreach", "differentiable", "maximize", "capturable"}
-    fused = not name.startswith("lookahead_") and get_optimizer_class(name, bind_defaults=False) in FUSED
-    return {"fused": True} if fused and not chosen else {}
+def _fused(name: str, params: list[dict], given: Mapping[str, Any]) -> dict[str, bool]:
+    """The option for the fused kernel, where the optimiser has one for these weights and the recipe says nothing else."""
+    if name.startswith("lookahead_") or given.keys() & {"foreach", "differentiable", "maximize", "capturable"}:
+        return {}
+    kind = get_optimizer_class(name, bind_defaults=False)
+    parts = any(is_spread(parameter) for group in params for parameter in group["params"])
+    return {"fused": True} if kind in FUSED and not (parts and kind is torch.optim.SGD) else {}
 
 
 def _plugins(plugin: Plugin, params: list[dict], optim: Optim) -> torch.optim.Optimizer:
@@ -112,7 +123,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def state_arrays(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict]:
-    """Optimiser state as (tensors by `path.of.keys`, JSON-able rest), without code or pickle."""
+    """Optimiser state as (tensors by `path.of.keys`, JSON-able rest), without code or pickle. For all processes to ask at once."""
     tensors: dict[str, torch.Tensor] = {}
     packed = {key: _packed(value, key, tensors) for key, value in optimizer.state_dict().items()}
     return tensors, packed
@@ -124,13 +135,13 @@ def load_state_arrays(optimizer: torch.optim.Optimizer, tensors: Mapping[str, to
     for parameter, state in optimizer.state.items():
         for key, value in state.items():  # fused kernels take it that both lie alike in memory
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                state[key] = laid_out_as(value, parameter)
 
 
 def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     """`value` as JSON that keeps keys of any type, tuples and dtypes; its tensors go to `tensors`, under their paths."""
     if isinstance(value, torch.Tensor):
-        tensors[path] = value.detach()
+        tensors[path] = whole(value.detach())
         return {"tensor": path}
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}

@@ -109,7 +109,7 @@ def describe(parts: Parts, team: Team, cuts: Sequence[str | None]) -> dict[str, 
         "precision": team.precision,
         "memory_bytes": {
             "images": sum(images.values()) * parts.view.nbytes,
-            "weights_and_optimiser": training_bytes(model, plans),
+            "weights_and_optimiser": training_bytes(model, plans, team.size if team.spreads(recipe.train) else 1),
         },
         "phases": [_described_phase(plan) for plan in plans],
         "seconds": round(sum(p.seconds or 0.0 for p in plans) + images["test"] * costs.forward / team.size, 1),

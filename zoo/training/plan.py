@@ -136,7 +136,10 @@ def steps_per_epoch(images: int, recipe: Recipe) -> int:
     return -(-batches // recipe.train.accumulation)
 
 
-def training_bytes(model: nn.Module, plans: list[PhasePlan]) -> int:
-    """Memory of weights, gradients and two optimiser moments in the largest phase, activations not counted."""
+def training_bytes(model: nn.Module, plans: list[PhasePlan], parts: int = 1) -> int:
+    """A process's memory of weights, gradients and two optimiser moments in the largest phase, activations not counted.
+
+    parts: processes over which phases that run the whole model spread it.
+    """
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    return weights + 3 * 4 * max(p.trainable for p in plans)
+    return max((weights + 3 * 4 * p.trainable) // (parts if p.cut is None else 1) for p in plans)

@@ -29,14 +29,15 @@ class Saver:
         return self.team.main and time.monotonic() - self.at >= interval
 
     def save(self, step: int, snapshot: Callable[[], Snapshot]) -> None:
-        """Write what `snapshot` gives, on the main process. Its failure is every process's failure."""
+        """Write on the main process what `snapshot` gives, which all take together. A failure is every process's failure."""
         failure: Exception | None = None
-        if self.team.main and self.folder is not None:
-            began = time.monotonic()
-            try:
-                checkpoint.save(self.folder, step, *snapshot())
-            except Exception as error:
-                failure = error
+        if self.folder is not None:
+            began, (tensors, state) = time.monotonic(), snapshot()
+            if self.team.main:
+                try:
+                    checkpoint.save(self.folder, step, tensors, state)
+                except Exception as error:
+                    failure = error
             self.at, self.took = time.monotonic(), time.monotonic() - began
         failure = self.team.share(failure)
         if failure is not None:

@@ -1,7 +1,7 @@
 """One phase made ready: what is frozen, what trains, on which inputs, by which optimiser."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from copy import deepcopy
 
 import torch
 from timm.utils import ModelEmaV3
@@ -21,10 +21,14 @@ from zoo.training.freezing import freeze, train_mode
 from zoo.training.loss import build_loss
 from zoo.training.material import Material
 from zoo.training.optim import build_optimizer, set_lr
+from zoo.training.sharding import blocks, spread, whole
 
 
 class Stage:
-    """A phase: `module` is what trains (the model, or its top on cached features), `wrapped` what Accelerate made of it."""
+    """A phase: `module` is what trains (the model, or its top on cached features), `wrapped` what processes made of it.
+
+    model: the whole model as it is during the phase; one that is spread over the processes stands in for the material's.
+    """
 
     def __init__(
         self,
@@ -44,13 +48,27 @@ class Stage:
         self.material, self.phase, self.cut, self.steps, self.warmup = material, phase, cut, steps, warmup
         freeze(material.model, material.groups, phase)
         self.freeze_bn_stats = keeps_statistics(phase, recipe)
+        self.model, self.spread = material.model, self.cut is None and team.spreads(recipe.train)
         self.module, self.train, self.validation = self._inputs(start, heed)
-        optimizer = build_optimizer(material.model, material.groups, phase, recipe.optim)
+        self.ema = ModelEmaV3(self.module, decay=recipe.train.ema, use_warmup=True) if recipe.train.ema else None
+        if self.spread:
+            self._spread()
+        optimizer = build_optimizer(self.model, material.groups, phase, recipe.optim)
         whole = self.cut is None  # what reads kept features is small
         module = compiled(self.module, recipe.train.compile) if whole else self.module
         self.wrapped, self.optimizer = team.prepare(module, optimizer)
         self.loss = build_loss(recipe.train, material.classes, team.device)
-        self.ema = ModelEmaV3(self.module, decay=recipe.train.ema, use_warmup=True) if recipe.train.ema else None
+
+    def _spread(self) -> None:
+        """Let each process have its part of the weights, and of their moving average. The whole model waits on the CPU."""
+        material, device = self.material, self.material.team.device
+        channels, size = len(material.train.normalise.mean), material.train.size
+        units = blocks(material.model, torch.zeros(1, channels, size, size, device=device))
+        material.model.to("cpu")
+        self.model = self.module = spread(deepcopy(material.model), units, device)
+        if self.ema:
+            self.ema.foreach = False  # its lists would mix tensors that are spread with others
+            self.ema.module = spread(self.ema.module.to("cpu"), units, device)
 
     def _inputs(self, start: int, heed: Callable[[], None]) -> tuple[nn.Module, Loader, Loader]:
         """What trains, and what it reads: images, or what the frozen part below it makes of them."""
@@ -80,7 +98,7 @@ class Stage:
         """
         team = self.material.team
         inputs, targets = self._targets(batch, epoch, number)
-        with nullcontext() if last else team.accelerator.no_sync(self.wrapped):
+        with team.exchanging(self.wrapped, last):
             with team.autocast():
                 logits = self.wrapped(inputs)
             loss = (self.loss(logits.float(), targets) * batch.weights).sum()
@@ -135,14 +153,17 @@ class Stage:
     def close(self) -> None:
         """Let go of optimiser state and wrappers before the next phase builds its own."""
         self.material.team.share_buffers(self.module)
+        if self.spread:
+            self.material.model.load_state_dict(self.weights(averaged=False))
+            self.model = self.module = self.material.model.to(self.material.team.device)
         self.wrapped, self.optimizer = self.material.team.accelerator.free_memory(self.wrapped, self.optimizer)
 
     def weights(self, averaged: bool) -> dict[str, torch.Tensor]:
         """A copy on the CPU of the whole model's state, with the moving average in its place if `averaged`."""
-        state = self.material.model.state_dict(keep_vars=True)
+        state = self.model.state_dict(keep_vars=True)
         if averaged and self.ema:
             names = {id(tensor): name for name, tensor in state.items()}
             average = self.ema.module.state_dict()
             own = self.module.state_dict(keep_vars=True)
             state = {**state, **{names[id(tensor)]: average[name] for name, tensor in own.items()}}
-        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+        return {name: whole(tensor.detach()).to("cpu", copy=True) for name, tensor in state.items()}

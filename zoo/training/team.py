@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +13,11 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import ProjectConfiguration, broadcast, broadcast_object_list, gather
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 from zoo.data.loader import Loader, Shard, in_order
 from zoo.errors import RunError, UsageError, ZooError
+from zoo.recipe import Train
 
 T = TypeVar("T")
 
@@ -54,10 +56,24 @@ class Team:
         return self if precision == self.precision else Team(precision, self.folder)
 
     def prepare(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """What Accelerate makes of a module and its optimiser, so that processes exchange gradients."""
+        """A module and its optimiser, so that processes exchange gradients; one that is spread does by itself."""
+        if isinstance(module, FSDPModule):
+            return module, self.accelerator.prepare_optimizer(optimizer)
         with warnings.catch_warnings():  # Accelerate hands torch the older of two names
             warnings.filterwarnings("ignore", "`?broadcast_buffers`? is deprecated", FutureWarning)
             return self.accelerator.prepare(module, optimizer)
+
+    def spreads(self, train: Train) -> bool:
+        """Whether a recipe's model is spread over the processes, of which there must be several."""
+        return train.shard and self.size > 1
+
+    @contextmanager
+    def exchanging(self, wrapped: nn.Module, wanted: bool) -> Iterator[None]:
+        """Context of a forward and backward pass after which processes exchange gradients, or gather more first."""
+        if isinstance(wrapped, FSDPModule):
+            wrapped.set_requires_gradient_sync(wanted)
+        with nullcontext() if wanted or isinstance(wrapped, FSDPModule) else self.accelerator.no_sync(wrapped):
+            yield
 
     def autocast(self) -> AbstractContextManager:
         return self.accelerator.autocast()

@@ -18,6 +18,7 @@ from zoo.training.optim import load_state_arrays, state_arrays
 from zoo.training.plan import steps_per_epoch
 from zoo.training.progress import Fitted, Progress
 from zoo.training.saving import Saver, Snapshot
+from zoo.training.sharding import load_whole, whole_state
 from zoo.training.signals import StopFlag
 from zoo.training.stage import Material, Stage
 from zoo.training.unread import Unread
@@ -82,7 +83,7 @@ class Trainer:
             tensors, state = self.resumed
             load_state_arrays(stage.optimizer.optimizer, tensors.get("optim", {}), state["optim"])
             if stage.ema:
-                stage.ema.module.load_state_dict(tensors["ema"])
+                load_whole(stage.ema.module, tensors["ema"])
             if self.team.accelerator.scaler is not None:
                 self.team.accelerator.scaler.load_state_dict(state["scaler"])
         self.resumed = None
@@ -93,7 +94,7 @@ class Trainer:
             self._epoch(stage)
             self._validate(stage)
             self.progress = self.progress.at_epoch()
-            if self._target_reached() or self._out_of_patience(stage.phase):
+            if self._target_reached() or self._out_of_patience(stage):
                 return
             if self.progress.epoch < stage.phase.epochs:
                 self._pause(stage)
@@ -188,12 +189,12 @@ class Trainer:
         self.log(line)
         self.reporter.epoch(line)
 
-    def _out_of_patience(self, phase: Phase) -> bool:
+    def _out_of_patience(self, stage: Stage) -> bool:
         """Whether the phase ends here for want of a better metric; the next one then goes on from the best weights."""
-        patience, progress = phase.patience or self.recipe.train.early_stop.patience, self.progress
+        patience, progress = stage.phase.patience or self.recipe.train.early_stop.patience, self.progress
         if patience is None or progress.waited < patience:
             return False
-        self.material.model.load_state_dict(self.best)
+        load_whole(stage.model, self.best)
         self.reporter.note(
             f"phase {progress.phase + 1} ends after epoch {progress.epochs} with the weights of epoch {progress.best_epoch}: "
             f"no better {self.recipe.train.best_by} since"
@@ -247,11 +248,11 @@ class Trainer:
             "optim": None,
         }
         tensors: dict[str, dict[str, torch.Tensor]] = {
-            "model": dict(self.material.model.state_dict()),
+            "model": whole_state(stage.model if stage else self.material.model),
             "best": self.best,
         }
         if stage is not None:
             tensors["optim"], state["optim"] = state_arrays(stage.optimizer.optimizer)
             if stage.ema:
-                tensors["ema"] = dict(stage.ema.module.state_dict())
+                tensors["ema"] = whole_state(stage.ema.module)
         return {name: group for name, group in tensors.items() if group}, state
