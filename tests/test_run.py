@@ -20,6 +20,20 @@ with Run(sys.argv[1]).locked():
     sys.stdin.read()
 """
 
+PARENT = """
+import os, sys
+from zoo.run import Run
+with Run(sys.argv[1]).locked():
+    reading, writing = os.pipe()
+    if not os.fork():
+        os.read(reading, 1)
+        os._exit(0)
+with Run(sys.argv[1]).locked():
+    os.write(writing, b"!")
+    os.wait()
+    print("held twice")
+"""
+
 
 def test_two_processes_cannot_hold_a_folder(tmp_path):
     folder = tmp_path / "run"
@@ -39,6 +53,11 @@ def test_two_processes_cannot_hold_a_folder(tmp_path):
             assert (folder / "run.lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
     with Run(folder).locked():
         pass
+
+
+def test_a_child_does_not_keep_the_folder(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PARENT, str(tmp_path)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "held twice\n", "")
 
 
 def test_a_lock_that_says_nothing(tmp_path):

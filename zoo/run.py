@@ -81,7 +81,10 @@ class Run:
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}")
             lock.flush()
-            yield
+            try:
+                yield
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)  # not by closing: processes that decode images have it open, too
 
     def log(self, line: dict[str, Any]) -> None:
         """Append one event to `metrics.jsonl`. Raises DiskFull."""

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from zoo.contracts import FeatureInfo
-from zoo.errors import ModelError, UsageError, did_you_mean
+from zoo.errors import ModelError, UsageError, nearest
 from zoo.models.backbone import config, per_channel
 from zoo.models.mode import evaluating
 
@@ -163,7 +163,7 @@ def _stage_index(model: nn.Module, stage: str) -> int:
     hits = [i for i, name in enumerate(names) if name == stage or name.endswith(f".{stage}")]
     if len(hits) != 1:
         raise UsageError(
-            f"model.cut: {type(model).__name__} has no stage '{stage}' (has: {', '.join(names)}).{did_you_mean(stage, names)}"
+            f"model.cut: {type(model).__name__} has no stage '{stage}' (has: {', '.join(names)}).{nearest(stage, names)}"
         )
     return hits[0]
 
