@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import done, epochs, run, start, tiny, wait_for_step, weights_hash
-from small import classifier, images
+from processes import done, epochs, here, run, start, tiny, wait_for_step, weights_hash
+from small import classifier, images, recipe
 from test_launch import torchrun
 from torch import nn
 
+from zoo.errors import UsageError
+from zoo.training import settling
 from zoo.training.sharding import blocks, is_spread, laid_out_as, load_whole, whole, whole_state
+from zoo.verbs.finetune import finetune
 
 SPREAD = ["--processes", 2, "train.shard=true"]
 ALIKE = ["optim.clip_norm=null", "train.channels_last=false"]
@@ -144,9 +147,8 @@ def test_spread_or_not_gives_the_same_weights(settings: list[str], tmp_path: Pat
 
 
 def test_one_process_has_nobody_to_share_with(tmp_path: Path) -> None:
-    common = ["finetune", "--recipe", tiny(tmp_path)]
-    done(*common, "--out", tmp_path / "whole")
-    done(*common, "--out", tmp_path / "spread", "train.shard=true")
+    for name, shard in (("whole", "false"), ("spread", "true")):
+        finetune(str(tiny(tmp_path)), [f"train.shard={shard}"], out=tmp_path / name)
     assert weights_hash(tmp_path / "spread") == weights_hash(tmp_path / "whole")
 
 
@@ -178,22 +180,29 @@ def test_each_process_holds_its_part(tmp_path: Path) -> None:
 
 def test_the_plan_counts_a_part(tmp_path: Path) -> None:
     dry = ["finetune", "--recipe", tiny(tmp_path), "schedule=none", "--dry-run", "--json"]
-    alone = json.loads(done(*dry, "train.shard=true").stdout)["memory_bytes"]["weights_and_optimiser"]
+    alone = json.loads(here(*dry, "train.shard=true").stdout)["memory_bytes"]["weights_and_optimiser"]
     parted = json.loads(done(*dry, *SPREAD).stdout)["memory_bytes"]["weights_and_optimiser"]
     assert parted == alone // 2
 
 
+def test_an_optimiser_that_cannot_step_parts_is_named_before_there_is_a_folder(tmp_path: Path) -> None:
+    result = run("finetune", "--recipe", tiny(tmp_path), *SPREAD, "optim.name=cadamw", "--out", tmp_path / "run")
+    said = "error: optim.name: 'cadamw' cannot step weights that are spread (train.shard): "
+    assert result.returncode == 2 and result.stderr.startswith(said)
+    assert result.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("sections", "said"),
     [
-        ("train.compile=true", "train.compile: a model that is spread (train.shard) is not compiled. Pass train.compile=false"),
-        ("data.batch_size=auto", "data.batch_size: auto tries the whole model, not one that is spread (train.shard). Pass a number, as data.batch_size=64"),
-        ("optim.name=cadamw", "optim.name: 'cadamw' cannot step weights that are spread (train.shard): "),
+        ({"train": {"compile": True}},
+         "train.compile: a model that is spread (train.shard) is not compiled. Pass train.compile=false"),
+        ({"data": {"batch_size": "auto"}},
+         "data.batch_size: auto tries the whole model, not one that is spread (train.shard). "
+         "Pass a number, as data.batch_size=64"),
     ],
 )  # fmt: skip
-def test_what_a_spread_model_cannot_do_is_said_before_there_is_a_folder(
-    setting: str, said: str, tmp_path: Path
-) -> None:
-    result = run("finetune", "--recipe", tiny(tmp_path), *SPREAD, setting, "--out", tmp_path / "run")
-    assert result.returncode == 2 and result.stderr.startswith(f"error: {said}")
-    assert result.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
+def test_what_cannot_be_had_of_a_spread_model(sections: dict, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        settling._check_spread(recipe(**sections), torch.device("cpu"))
+    assert str(caught.value) == said
