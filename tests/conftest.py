@@ -11,7 +11,19 @@ from hubs import ANN, Hub, serving
 
 from zoo import plugins
 
-LONGEST = ("quickstart", "launch", "resume", "compiling", "journey", "bench", "push", "transfer", "hub", "cuts")
+LONGEST = (
+    "quickstart",
+    "launch",
+    "resume",
+    "compiling",
+    "journey",
+    "bench",
+    "push",
+    "transfer",
+    "hub",
+    "cuts",
+    "sharding",
+)
 """Files of tests that take longest, by name: they come first, so that the last worker does not end alone with one."""
 
 

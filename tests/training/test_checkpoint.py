@@ -53,6 +53,13 @@ def test_transposed_and_channels_last_tensors_can_be_saved(tmp_path):
     assert torch.equal(tensors["model"]["turned"], wide[0, 0].T)
 
 
+def test_weights_that_a_model_shares_are_saved_under_each_name(tmp_path):
+    shared = torch.arange(6.0).view(2, 3)
+    group = {"a": shared, "b": shared, "turned": shared.T, "part": shared[1:]}
+    tensors, _ = checkpoint.load(checkpoint.save(tmp_path, 1, {"model": group}, {}))
+    assert all(torch.equal(tensors["model"][name], tensor) for name, tensor in group.items())
+
+
 def test_the_newest_two_are_kept(tmp_path):
     save(tmp_path, 1, 2, 10, 9)
     assert steps(tmp_path) == ["step-00000009", "step-00000010"]

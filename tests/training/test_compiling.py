@@ -77,6 +77,17 @@ def test_a_run_that_is_long_by_operations_alone_is_not_compiled():
     assert list(found) == ["plain"] and found["plain"] > 0
 
 
+def test_what_was_too_short_to_be_tried_is_tried_in_a_longer_run(monkeypatch):
+    monkeypatch.setattr(compiling, "compiled", lambda module, how: module)
+    monkeypatch.setattr(compiling, "LONG_S", 30.0)
+    tried = []
+    monkeypatch.setattr(compiling, "expected_seconds", lambda parts, team: 100.0)
+    for count in (1, 100_000, 1):
+        own = parts(train={**LONG, "epochs": count}, data={"limit": 40})
+        tried.append(list(trial(own, Team("fp32"), Way("fp32", True), 8)))
+    assert tried == [["plain"], ["plain", "compiled"], ["plain", "compiled"]]
+
+
 def test_what_is_open_or_refused_stays_as_it_is():
     module = torch.nn.Linear(1, 1)
     assert compiled(module, False) is compiled(module, "auto") is module

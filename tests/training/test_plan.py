@@ -151,3 +151,10 @@ def test_measuring_leaves_the_model_as_it_was():
     assert [p.requires_grad for p in model.parameters()] == wanted
     assert [m.training for m in model.modules()] == modes
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_measuring_without_room_for_gradients():
+    model = classifier().train()
+    costs = measure(model, images(), nullcontext, backward=False)
+    assert 0 < costs.forward == pytest.approx(costs.backward / 3)
+    assert model.training and all(p.grad is None for p in model.parameters())

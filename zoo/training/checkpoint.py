@@ -31,7 +31,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mapping
         part.mkdir(parents=True)
         try:
             for name, group in tensors.items():
-                save_file({k: v.detach().contiguous() for k, v in group.items()}, part / f"{name}.safetensors")
+                save_file(_apart(group), part / f"{name}.safetensors")
             (part / "state.json").write_text(json.dumps(dict(state)))
             _write_manifest(part, step)
             sync_tree(part)
@@ -44,6 +44,17 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mapping
             raise
     _rotate(folder)
     return target
+
+
+def _apart(group: Tensors) -> dict[str, torch.Tensor]:
+    """The tensors as safetensors takes them: contiguous, and no two in the same memory, as weights are that a model shares."""
+    met, apart = set(), {}
+    for name, tensor in group.items():
+        tensor = tensor.detach().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if place in met else tensor
+        met.add(place)
+    return apart
 
 
 def _write_manifest(part: Path, step: int) -> None:

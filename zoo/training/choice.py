@@ -56,7 +56,12 @@ def decide(ways: list[Way], ms: dict[str, list[float]]) -> Way:
 
 
 def choose(parts: Parts, team: Team) -> Choice:
-    """The fastest way that the recipe leaves open. Nothing of `parts` changes but the device the model is on."""
+    """The fastest way that the recipe leaves open. Nothing of `parts` changes but the device the model is on.
+
+    A model that is spread is too large to be tried, and each process's part of it is contiguous.
+    """
+    if team.spreads(parts.recipe.train):
+        return Choice(Way(resolve_precision(parts.recipe.train.precision), False))
     ways = candidates(parts.recipe.train, team.device)
     if len(ways) == 1 or team.device.type not in SPEED:
         return Choice(ways[0])

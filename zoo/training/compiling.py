@@ -45,7 +45,7 @@ def trial(parts: Parts, team: Team, way: Way, batch: int) -> dict[str, Any]:
             return kept(
                 key(parts, team, ["compiled", str(way)], count),
                 lambda: _tried(parts, team, way, count),
-                lambda found: "failed" not in found and is_time(found["plain"]) and is_time(found.get("compiled", 1.0)),
+                lambda found: _is_whole(found, parts, team, count),
             )
     except ZooError:
         raise
@@ -60,6 +60,17 @@ def _is_worth_it(parts: Parts, team: Team) -> bool:
     if any(len(phase.trainable) < len(parts.groups) and repeats(phase, recipe) for phase in phases):
         return False
     return expected_seconds(parts, team) >= LONG_S
+
+
+def _is_whole(found: dict[str, Any], parts: Parts, team: Team, count: int) -> bool:
+    """Whether what was kept serves this run, too: what is too short to be tried may have been a shorter one."""
+    if "failed" in found or not is_time(found["plain"]):
+        return False
+    return is_time(found["compiled"]) if "compiled" in found else _is_short(found["plain"], parts, team, count)
+
+
+def _is_short(step_ms: float, parts: Parts, team: Team, count: int) -> bool:
+    return step_ms / 1000 * passes(parts) / count / team.size < LONG_S
 
 
 def pays(found: dict[str, Any]) -> bool:
@@ -93,7 +104,7 @@ def _tried(parts: Parts, team: Team, way: Way, count: int) -> dict[str, Any]:
         return round(median(ms[1:]), 2)
 
     found: dict[str, Any] = {"plain": step_ms()}
-    if found["plain"] / 1000 * passes(parts) / count / team.size < LONG_S:
+    if _is_short(found["plain"], parts, team, count):
         return found
     try:
         rehearsal.trained = compiled(rehearsal.model, True)

@@ -16,8 +16,8 @@ from zoo.training.parts import Parts
 from zoo.training.rehearsal import Rehearsal, same_generators
 from zoo.training.team import Team
 
-GPU_SHARE = 0.9
-"""Part of a GPU's free memory that a step may take; the rest is for what varies between steps."""
+GPU_SHARE = 0.75
+"""Part of a GPU's free memory that a step may take; the rest is for decoded images, a fifth at most, and what varies."""
 CPU_SHARE = 0.5
 """Part of the free memory that all processes' steps together may take; decoded images and features need theirs."""
 SMALL = (2, 4)

@@ -122,26 +122,32 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_scale"]
 
 
-def state_arrays(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict]:
-    """Optimiser state as (tensors by `path.of.keys`, JSON-able rest), without code or pickle. For all processes to ask at once."""
+def state_arrays(optimizer: torch.optim.Optimizer, wanted: bool = True) -> tuple[dict[str, torch.Tensor], dict]:
+    """Optimiser state as (tensors by `path.of.keys`, JSON-able rest), without code or pickle.
+
+    Of weights that are spread all processes must ask for it, also one that has no use for it: then wanted is False.
+    """
     tensors: dict[str, torch.Tensor] = {}
     packed = {key: _packed(value, key, tensors) for key, value in optimizer.state_dict().items()}
-    return tensors, packed
+    return {path: whole(tensor, wanted) for path, tensor in tensors.items()}, packed
 
 
 def load_state_arrays(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], rest: Mapping) -> None:
     """Put back what `state_arrays` gave, into an optimiser built alike."""
-    optimizer.load_state_dict({key: _unpacked(value, tensors) for key, value in rest.items()})
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():  # fused kernels take it that both lie alike in memory
-            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                state[key] = laid_out_as(value, parameter)
+    state = {key: _unpacked(value, tensors) for key, value in rest.items()}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, kept in state["state"].items():
+        like = parameters[number]
+        for key, value in kept.items():  # fused kernels take it that both lie alike in memory
+            if isinstance(value, torch.Tensor) and value.shape == like.shape:
+                kept[key] = laid_out_as(value, like)
+    optimizer.load_state_dict(state)
 
 
 def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     """`value` as JSON that keeps keys of any type, tuples and dtypes; its tensors go to `tensors`, under their paths."""
     if isinstance(value, torch.Tensor):
-        tensors[path] = whole(value.detach())
+        tensors[path] = value.detach()
         return {"tensor": path}
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}

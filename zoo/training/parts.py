@@ -90,7 +90,7 @@ def describe(parts: Parts, team: Team, cuts: Sequence[str | None]) -> dict[str, 
     """The plan as data: what `--dry-run --json` prints and the screen draws. cuts: the name of the place where each phase's model is cut."""
     recipe, model = parts.recipe, parts.model.to(team.device)
     images = {name: len(split) for name, split in parts.data.splits.items()}
-    costs = measure(model, example_inputs(parts, team), team.autocast)
+    costs = measure(model, example_inputs(parts, team), team.autocast, backward=not team.spreads(recipe.train))
     plans = lay_out(model, parts.groups, parts.phases, recipe, images, cuts, costs, team.size)
     return {
         "backbone": recipe.model.backbone,

@@ -44,8 +44,15 @@ class Costs:
     backward: float
 
 
-def measure(model: nn.Module, example: torch.Tensor, autocast: Callable) -> Costs:
-    """Time a forward and a forward with backward of a few images, the best of three; the model is left as it was."""
+def measure(model: nn.Module, example: torch.Tensor, autocast: Callable, backward: bool = True) -> Costs:
+    """Time a forward and a forward with backward of a few images, the best of some; the model is left as it was.
+
+    backward: False where there is no room for gradients; then it is taken to cost twice a forward.
+    """
+    if not backward:
+        with evaluating(model):
+            forward = min(_forward(model, example, autocast) for _ in range(REPEATS)) / len(example)
+        return Costs(forward, 3 * forward)
     targets = torch.zeros(len(example), dtype=torch.long, device=example.device)
     wanted = [(p, p.requires_grad) for p in model.parameters()]
     with evaluating(model):
@@ -60,16 +67,20 @@ def measure(model: nn.Module, example: torch.Tensor, autocast: Callable) -> Cost
 
 def _timed(model: nn.Module, example: torch.Tensor, targets: torch.Tensor, autocast: Callable) -> tuple[float, float]:
     """Seconds of a forward without gradients, and of a forward with its backward."""
-    start = _now(example.device)
-    with torch.inference_mode(), autocast():
-        model(example)
-    middle = _now(example.device)
+    forward, start = _forward(model, example, autocast), _now(example.device)
     with autocast():
         loss = F.cross_entropy(model(example).float(), targets)
     loss.backward()
     end = _now(example.device)
     model.zero_grad(set_to_none=True)
-    return middle - start, end - middle
+    return forward, end - start
+
+
+def _forward(model: nn.Module, example: torch.Tensor, autocast: Callable) -> float:
+    start = _now(example.device)
+    with torch.inference_mode(), autocast():
+        model(example)
+    return _now(example.device) - start
 
 
 def _now(device: torch.device) -> float:

@@ -3,17 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import nn
-
-from zoo.errors import UsageError, first_line
-from zoo.recipe import Recipe
+from zoo.errors import UsageError
 from zoo.training.choice import choose
 from zoo.training.compiling import pays, trial
 from zoo.training.fitting import fit_batch
-from zoo.training.optim import optimizer_over
 from zoo.training.parts import Parts
-from zoo.training.sharding import spread
+from zoo.training.shardable import check_shardable
 from zoo.training.team import Team
 
 
@@ -25,7 +20,7 @@ def settled(parts: Parts, team: Team) -> tuple[Parts, Team, dict[str, Any]]:
     """
     data, train = parts.recipe.data, parts.recipe.train
     if team.spreads(train):
-        _check_spread(parts.recipe, team.device)
+        check_shardable(parts, team)
     choice = team.on_main(lambda: choose(parts, team))
     way, measured = choice.way, {"step_ms": choice.record()} if choice.ms else {}
     batch, accumulation = data.batch_size, train.accumulation
@@ -41,6 +36,7 @@ def settled(parts: Parts, team: Team) -> tuple[Parts, Team, dict[str, Any]]:
         "accumulation": accumulation,
         "compile": pays(compile_ms) if train.compile == "auto" else train.compile,
     }
+    _check_graphs(found["compile"], accumulation)
     recipe = parts.recipe.model_copy(
         update={"data": data.model_copy(update={"batch_size": batch}), "train": train.model_copy(update=found)}
     )
@@ -48,24 +44,10 @@ def settled(parts: Parts, team: Team) -> tuple[Parts, Team, dict[str, Any]]:
     return replace(parts, recipe=recipe, normalise=normalise), team.computing_in(way.precision), measured
 
 
-def _check_spread(recipe: Recipe, device: torch.device) -> None:
-    """Raises UsageError for what cannot be had of weights that are spread over the processes, which all ask at once."""
-    if recipe.train.compiles:
+def _check_graphs(compiled: bool | str, accumulation: int) -> None:
+    """Raises UsageError for CUDA graphs where gradients accumulate, which each replay overwrites."""
+    if compiled == "reduce-overhead" and accumulation > 1:
         raise UsageError(
-            "train.compile: a model that is spread (train.shard) is not compiled. Pass train.compile=false"
+            f"train.compile: reduce-overhead overwrites gradients that accumulate (train.accumulation is {accumulation}). "
+            "Pass train.compile=true, or train.accumulation=1 with a number as data.batch_size"
         )
-    if recipe.data.batch_size == "auto":
-        raise UsageError(
-            "data.batch_size: auto tries the whole model, not one that is spread (train.shard). "
-            "Pass a number, as data.batch_size=64"
-        )
-    layer = spread(nn.Conv2d(2, 2, 1), [], device)
-    optimizer = optimizer_over([{"params": list(layer.parameters()), "lr_scale": 1.0}], recipe.optim)
-    layer(torch.ones(2, 2, 1, 1, device=device)).sum().backward()
-    try:
-        optimizer.step()
-    except (RuntimeError, NotImplementedError) as error:
-        raise UsageError(
-            f"optim.name: '{recipe.optim.name}' cannot step weights that are spread (train.shard): {first_line(error)}. "
-            "Try adamw"
-        ) from error

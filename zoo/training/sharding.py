@@ -3,7 +3,7 @@
 torch's own `fully_shard`, since Accelerate's way to it serves GPUs only and takes batch-norm buffers for weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -19,9 +19,10 @@ LARGE = 1_000_000
 
 
 def blocks(model: nn.Module, example: torch.Tensor) -> list[str]:
-    """Names of the blocks that the model calls on `example`, inner ones first: what can be gathered one after another.
+    """Names of the parts that are gathered one after another, inner ones first; what is left is gathered with the whole.
 
-    They are members of containers with layers of their own, or large ones; what is read otherwise than by a call is none.
+    They are modules that the model calls on `example`, with layers of their own or large: members of containers, however
+    deep, and the outermost of others. A part whose weights are also others' is none.
     """
     called: set[nn.Module] = set()
     hooks = [m.register_forward_pre_hook(lambda module, _: called.add(module)) for m in model.modules()]
@@ -31,9 +32,22 @@ def blocks(model: nn.Module, example: torch.Tensor) -> list[str]:
     finally:
         for hook in hooks:
             hook.remove()
-    members = {child for m in model.modules() if isinstance(m, CONTAINERS) for child in m.children()}
-    found = [name for name, m in model.named_modules() if m in members & called and _is_block(m)]
-    return found[::-1]
+    owners: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(parameter, []).append(name)
+
+    def own(name: str, module: nn.Module) -> bool:
+        return all(owner.startswith(f"{name}.") for p in module.parameters() for owner in owners[p])
+
+    def walk(module: nn.Module, prefix: str, inside: bool) -> Iterator[str]:
+        for name, child in module.named_children():
+            name, member = prefix + name, isinstance(module, CONTAINERS)
+            found = child in called and (member or not inside) and _is_block(child) and own(name, child)
+            yield from walk(child, f"{name}.", inside or found)
+            if found:
+                yield name
+
+    return list(walk(model, "", inside=False))
 
 
 def _is_block(module: nn.Module) -> bool:
@@ -56,14 +70,17 @@ def is_spread(tensor: torch.Tensor) -> bool:
     return isinstance(tensor, DTensor)
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor; one that is spread is gathered on the CPU, for which every process must ask."""
-    return tensor.full_tensor().cpu() if is_spread(tensor) else tensor
+def whole(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
+    """The tensor; one that is spread is gathered on the CPU, for which every process must ask, also one that wants none of it."""
+    if not is_spread(tensor):
+        return tensor
+    gathered = tensor.full_tensor()
+    return gathered.cpu() if wanted else torch.empty(0)
 
 
-def whole_state(model: nn.Module) -> dict[str, torch.Tensor]:
+def whole_state(model: nn.Module, wanted: bool = True) -> dict[str, torch.Tensor]:
     """The state of a model, spread or not, in whole tensors."""
-    return {name: whole(tensor) for name, tensor in model.state_dict().items()}
+    return {name: whole(tensor, wanted) for name, tensor in model.state_dict().items()}
 
 
 def laid_out_as(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

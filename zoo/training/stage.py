@@ -50,25 +50,31 @@ class Stage:
         self.freeze_bn_stats = keeps_statistics(phase, recipe)
         self.model, self.spread = material.model, self.cut is None and team.spreads(recipe.train)
         self.module, self.train, self.validation = self._inputs(start, heed)
+        units = self._blocks() if self.spread else []
         self.ema = ModelEmaV3(self.module, decay=recipe.train.ema, use_warmup=True) if recipe.train.ema else None
         if self.spread:
-            self._spread()
+            self._spread(units)
         optimizer = build_optimizer(self.model, material.groups, phase, recipe.optim)
         whole = self.cut is None  # what reads kept features is small
         module = compiled(self.module, recipe.train.compile) if whole else self.module
         self.wrapped, self.optimizer = team.prepare(module, optimizer)
         self.loss = build_loss(recipe.train, material.classes, team.device)
 
-    def _spread(self) -> None:
-        """Let each process have its part of the weights, and of their moving average. The whole model waits on the CPU."""
-        material, device = self.material, self.material.team.device
+    def _blocks(self) -> list[str]:
+        """What is gathered one after another of a model that is to be spread, which waits on the CPU from now on."""
+        material = self.material
         channels, size = len(material.train.normalise.mean), material.train.size
-        units = blocks(material.model, torch.zeros(1, channels, size, size, device=device))
+        found = blocks(material.model, torch.zeros(1, channels, size, size, device=material.team.device))
         material.model.to("cpu")
-        self.model = self.module = spread(deepcopy(material.model), units, device)
+        return found
+
+    def _spread(self, units: list[str]) -> None:
+        """Let each process have its part of the weights, and of their moving average."""
+        device = self.material.team.device
+        self.model = self.module = spread(deepcopy(self.material.model), units, device)
         if self.ema:
             self.ema.foreach = False  # its lists would mix tensors that are spread with others
-            self.ema.module = spread(self.ema.module.to("cpu"), units, device)
+            self.ema.module = spread(self.ema.module, units, device)
 
     def _inputs(self, start: int, heed: Callable[[], None]) -> tuple[nn.Module, Loader, Loader]:
         """What trains, and what it reads: images, or what the frozen part below it makes of them."""
@@ -155,8 +161,10 @@ class Stage:
         self.material.team.share_buffers(self.module)
         if self.spread:
             self.material.model.load_state_dict(self.weights(averaged=False))
-            self.model = self.module = self.material.model.to(self.material.team.device)
+            self.model = self.module = self.material.model
+        self.ema = None
         self.wrapped, self.optimizer = self.material.team.accelerator.free_memory(self.wrapped, self.optimizer)
+        self.material.model.to(self.material.team.device)
 
     def weights(self, averaged: bool) -> dict[str, torch.Tensor]:
         """A copy on the CPU of the whole model's state, with the moving average in its place if `averaged`."""

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,13 +67,12 @@ class Team:
         """Whether a recipe's model is spread over the processes, of which there must be several."""
         return train.shard and self.size > 1
 
-    @contextmanager
-    def exchanging(self, wrapped: nn.Module, wanted: bool) -> Iterator[None]:
-        """Context of a forward and backward pass after which processes exchange gradients, or gather more first."""
-        if isinstance(wrapped, FSDPModule):
-            wrapped.set_requires_gradient_sync(wanted)
-        with nullcontext() if wanted or isinstance(wrapped, FSDPModule) else self.accelerator.no_sync(wrapped):
-            yield
+    def exchanging(self, wrapped: nn.Module, wanted: bool) -> AbstractContextManager:
+        """Context of a forward and backward pass after which processes exchange gradients, or gather more first.
+
+        What is spread always does, for a process has no room for all gradients.
+        """
+        return nullcontext() if wanted or isinstance(wrapped, FSDPModule) else self.accelerator.no_sync(wrapped)
 
     def autocast(self) -> AbstractContextManager:
         return self.accelerator.autocast()

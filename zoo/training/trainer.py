@@ -248,11 +248,11 @@ class Trainer:
             "optim": None,
         }
         tensors: dict[str, dict[str, torch.Tensor]] = {
-            "model": whole_state(stage.model if stage else self.material.model),
+            "model": whole_state(stage.model if stage else self.material.model, self.team.main),
             "best": self.best,
         }
         if stage is not None:
-            tensors["optim"], state["optim"] = state_arrays(stage.optimizer.optimizer)
+            tensors["optim"], state["optim"] = state_arrays(stage.optimizer.optimizer, self.team.main)
             if stage.ema:
-                tensors["ema"] = whole_state(stage.ema.module)
+                tensors["ema"] = whole_state(stage.ema.module, self.team.main)
         return {name: group for name, group in tensors.items() if group}, state

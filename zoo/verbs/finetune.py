@@ -55,10 +55,11 @@ def finetune(
         run = Run(agreed(str(out or default_folder(recipe if isinstance(recipe, str) else "recipe"))))
         team = Team(loaded.train.precision, run.folder)
         with ExitStack() as held:
+            held.enter_context(in_company(run, team))
             team.on_main(run.check_new)
             parts, team, measured = settled(build(loaded), team)
             team.on_main(lambda: _claim(run, team, parts, measured, held))
-            with explained_memory(parts.recipe), explained_compiling(), in_company(run, team), _trackers(team):
+            with explained_memory(parts.recipe), explained_compiling(), _trackers(team):
                 return _train(run, parts, team, stop, reporter, measured, resuming=False)
 
 
@@ -79,6 +80,7 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
     recipe = read_recipe(run.recipe)
     with StopFlag() as stop, explained_memory(recipe), ExitStack() as held:
         team = Team(recipe.train.precision, run.folder)
+        held.enter_context(in_company(run, team))
         team.on_main(lambda: held.enter_context(run.locked()))
         parts = build(recipe)
         facts = json.loads(run.environment.read_text(encoding="utf-8"))
@@ -87,7 +89,7 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
             raise RunError(
                 f"the data of {run.folder} changed since it started (fingerprint {parts.data.fingerprint}, was {recorded}); start a new run"
             )
-        with explained_compiling(), in_company(run, team), _trackers(team):
+        with explained_compiling(), _trackers(team):
             return _train(run, parts, team, stop, reporter, facts.get("measured", {}), resuming=True)
 
 
@@ -257,7 +259,8 @@ def in_company(run: Run, team: Team) -> Iterator[None]:
     except RuntimeError as error:
         if team.size == 1 or not any(sign in str(error) for sign in LOST):
             raise
-        raise RunError(f"another process of the run is gone. Go on with: zoo resume {run.folder}") from error
+        onward = f"Go on with: zoo resume {run.folder}" if run.recipe.is_file() else "Start it again"
+        raise RunError(f"another process of the run is gone. {onward}") from error
 
 
 @contextmanager
