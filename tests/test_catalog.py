@@ -81,6 +81,19 @@ def test_a_path(tmp_path, monkeypatch):
         )
 
 
+def test_what_lies_here_but_is_no_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "notes.txt").write_text(TEXT)
+    with pytest.raises(UsageError) as caught:
+        find_recipe("photos")
+    onward = "zoo finetune --recipe images data.source=photos"
+    assert str(caught.value) == f"'photos' is a folder, no recipe. To train on it: {onward}"
+    with pytest.raises(UsageError) as caught:
+        find_recipe("notes.txt")
+    assert str(caught.value) == "'notes.txt' is not named .yaml, as recipes are. See them all: zoo list recipes"
+
+
 @pytest.mark.parametrize(
     ("text", "summary"),
     [

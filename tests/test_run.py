@@ -60,6 +60,22 @@ def test_a_child_does_not_keep_the_folder(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "held twice\n", "")
 
 
+def test_what_was_given_up_leaves_what_it_found(tmp_path):
+    for name in ("one", "two", "three"):
+        run = Run(tmp_path / name)
+        run.folder.mkdir()
+        for path in (run.recipe, run.environment, run.events):
+            path.write_text("{}")
+        (run.folder / "events" / "a").mkdir(parents=True)
+    (tmp_path / "two" / "mine.txt").write_text("")
+    (tmp_path / "three" / "checkpoints" / "step-00000005").mkdir(parents=True)
+    for name in ("one", "two", "three"):
+        Run(tmp_path / name).give_up()
+    assert not (tmp_path / "one").exists()
+    assert [p.name for p in (tmp_path / "two").iterdir()] == ["mine.txt"]
+    assert Run(tmp_path / "three").recipe.is_file()
+
+
 def test_a_lock_that_says_nothing(tmp_path):
     with Run(tmp_path).locked():
         (tmp_path / "run.lock").write_text("")

@@ -55,7 +55,9 @@ def shelf() -> Path:
 
 
 def budget() -> int:
-    """Bytes that the cache may take. Raises UsageError."""
+    """Bytes that the cache may take. Raises UsageError, also where its folder is none."""
+    if cache_folder().is_file():
+        raise UsageError(f"ZOO_CACHE: '{cache_folder()}' is a file; name a folder")
     text = os.environ.get("ZOO_CACHE_GB") or str(BUDGET_GB)
     try:
         gigabytes = float(text)

@@ -57,6 +57,12 @@ def find_recipe(name: str) -> Path:
         return path
     shipped = recipes()
     hits = [r for r in shipped if name in (r.name, f"{r.owner}:{r.name}")]
+    if not hits and path.is_dir():
+        raise UsageError(
+            f"'{name}' is a folder, no recipe. To train on it: zoo finetune --recipe images data.source={name}"
+        )
+    if not hits and os.path.isfile(path):
+        raise UsageError(f"'{name}' is not named .yaml, as recipes are. See them all: zoo list recipes")
     if not hits:
         raise UnknownName("recipe", name, [r.name for r in shipped], "See them all: zoo list recipes")
     if len(hits) > 1:

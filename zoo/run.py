@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -85,6 +86,17 @@ class Run:
                 yield
             finally:
                 fcntl.flock(lock, fcntl.LOCK_UN)  # not by closing: processes that decode images have it open, too
+
+    def give_up(self) -> None:
+        """Remove what was begun here, if no step of it was kept; the folder, too, if nothing else is in it."""
+        if any(self.checkpoints.glob("step-*")):
+            return
+        for path in (self.recipe, self.environment, self.events, self.folder / "run.lock"):
+            path.unlink(missing_ok=True)
+        for path in (self.checkpoints, self.folder / "events"):
+            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def log(self, line: dict[str, Any]) -> None:
         """Append one event to `metrics.jsonl`. Raises DiskFull."""

@@ -37,6 +37,9 @@ def test_wrong_use(zoo, monkeypatch):
         2,
         "error: Invalid value for '[list|clear]': 'empty' is not one of 'list', 'clear'. See zoo cache --help\n",
     )
+    monkeypatch.setenv("ZOO_CACHE", __file__)
+    assert zoo("cache") == (2, "", f"error: ZOO_CACHE: '{__file__}' is a file; name a folder\n")
     monkeypatch.setenv("ZOO_CACHE_GB", "lots")
+    monkeypatch.delenv("ZOO_CACHE")
     code, _, err = zoo("cache")
     assert (code, err) == (2, "error: ZOO_CACHE_GB: expected a number of gigabytes, 0 or more, found 'lots'\n")

@@ -31,7 +31,7 @@ def test_a_finding_for_each_subject(zoo, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "advice"),
     [
-        ("ZOO_CACHE", "{}/file", "it cannot be written: set ZOO_CACHE to a folder that can"),
+        ("ZOO_CACHE", "{}/file", "ZOO_CACHE: '{}/file' is a file; name a folder"),
         ("ZOO_CACHE", "{}/file/sub", "it cannot be written: set ZOO_CACHE to a folder that can"),
         ("ZOO_CACHE_GB", "lots", "ZOO_CACHE_GB: expected a number of gigabytes, 0 or more, found 'lots'"),
     ],
@@ -39,7 +39,7 @@ def test_a_finding_for_each_subject(zoo, monkeypatch, tmp_path):
 def test_a_cache_that_cannot_be_used(name, value, advice, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(name, value.format(tmp_path))
-    assert doctor._cache()["advice"] == advice
+    assert doctor._cache()["advice"] == advice.format(tmp_path)
 
 
 def test_advice_stands_below_its_finding(zoo, install, monkeypatch):

@@ -51,7 +51,7 @@ def test_what_is_the_models_own_cannot_be_changed(zoo, finished, override):
     [
         (["RUN", "data.limit"], 2, "'data.limit' is not an override. Write key=value, as in data.limit=512"),
         (["RUN", "data.limit=x"], 2, "command line: data.limit: expected a valid integer, found 'x'"),
-        (["gone"], 1, "'gone' is neither a run nor a model folder (no recipe.yaml, no config.json)"),
+        (["gone"], 1, "'gone' does not exist; name a run, a model folder or hf-hub:user/name."),
         (
             ["RUN", "data.source=gone/x/y"], 1,
             "data.source: there is no folder 'gone/x/y'. Name local data with data.source=PATH (images in one folder "

@@ -65,6 +65,8 @@ def test_the_commands_are_listed_with_and_without_help(zoo):
         ("show mlp --schema", "--schema shows every key and takes no name ('mlp'). See zoo show --help"),
         ("copy quickstart", "Missing argument 'FILE'. See zoo copy --help"),
         ("plugins lite0", "Got unexpected extra argument (lite0). See zoo plugins --help"),
+        ("completion", "Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish. See zoo completion --help"),
+        ("plugin new", "Missing argument 'NAME'. See zoo plugin new --help"),
         (
             "completion powershell",
             "Invalid value for '{bash|zsh|fish}': 'powershell' is not one of 'bash', 'zsh', 'fish'. "
@@ -173,3 +175,15 @@ def test_names_that_are_not_utf8_reach_the_screen(zoo, finished, photos, tmp_pat
     Path(os.fsdecode(odd)).write_bytes((photos / "Bag" / "0.png").read_bytes())
     code, out, err = zoo("predict", finished.folder, os.fsdecode(odd), "--json")
     assert (code, err, os.fsencode(json.loads(out)[0]["file"])) == (0, "", odd)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("finetune", "-r", "quickstart", "--out", ""),
+         "--out: '' is no folder; name one, or leave --out away. See zoo finetune --help"),
+        (("resume", ""), "'' is no run folder. See zoo resume --help"),
+    ],
+)  # fmt: skip
+def test_an_empty_name_is_no_folder(zoo, words, message):
+    assert zoo(*words) == (2, "", f"error: {message}\n")

@@ -87,7 +87,7 @@ def test_a_path_without_a_picture(zoo, finished, mixed, path):
 
 def test_a_folder_that_is_no_model(zoo, finished, photos, tmp_path):
     assert zoo("predict", tmp_path / "x", photos) == (
-        1, "", f"error: '{tmp_path / 'x'}' is neither a run nor a model folder (no recipe.yaml, no config.json)\n",
+        1, "", f"error: '{tmp_path / 'x'}' does not exist; name a run, a model folder or hf-hub:user/name.\n",
     )  # fmt: skip
     copy(finished.folder / "recipe.yaml", tmp_path)
     assert zoo("predict", tmp_path, photos) == (

@@ -211,10 +211,12 @@ def test_reproduce(hub, zoo, pushed, tmp_path):
     document = json.loads(said.out)
     assert (said.code, document["reproduced"], document["repository"]) == (0, True, "ann/pets")
     assert {row["metric"]: row["difference"] for row in document["metrics"]}["accuracy"] == 0
-    said = zoo("reproduce", "ann/pets", "--out", tmp_path / "other", "--tolerance", "-1")
+    said = zoo("reproduce", "ann/pets", "--out", tmp_path / "other", "--tolerance", "0", "train.epochs=8")
     assert said.code == 1
-    assert said.out.splitlines()[-1] == "not reproduced: accuracy is more than -1 off"
-    assert re.search(r"^accuracy +0\.\d{4} +0\.\d{4} +0\.0000$", said.out, re.M)
+    assert said.out.splitlines()[-1] == "not reproduced: accuracy is more than 0 off"
+    assert re.search(r"^accuracy +0\.\d{4} +0\.\d{4} +-?0\.\d{4}$", said.out, re.M)
+    refused = "Invalid value for '--tolerance': -1.0 is not in the range x>=0. See zoo reproduce --help"
+    assert zoo("reproduce", "ann/pets", "--tolerance", "-1") == (2, "", f"error: {refused}\n")
 
 
 def test_a_token_appears_nowhere(hub, finished):

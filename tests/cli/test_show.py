@@ -149,6 +149,8 @@ def test_a_plan_without_a_backbone_needs_neither_torch_nor_matplotlib():
     ("words", "message"),
     [
         (("linear", "dropout=0.5"), "unknown schedule 'linear'. Did you mean 'linear-probe'? See them all: zoo list schedules"),
+        (("quickstart", "train.epochs=3"),
+            "'quickstart' is a recipe; options, --epochs, --backbone and --png go with a schedule. See zoo show --help"),
         (("first-k", "k"), "'k' is not option=value, as in k=2. See zoo show --help"),
         (("first-k", "--epochs", "0"), "Invalid value for '--epochs': 0 is not in the range x>=1. See zoo show --help"),
         (("first-k", "k=6"),

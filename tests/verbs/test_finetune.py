@@ -252,6 +252,24 @@ def test_an_unreadable_picture_stops_the_run_before_it_starts(pictures: Path, tm
         f"1 of 40 images cannot be read: {pictures / 'train' / 'dog' / '7.png'}: not an image that can be read. "
         "Mend or remove them, or pass data.corrupt=skip for training images"
     )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("checkpoint_s", "kept"), [(60, False), (0, True)])
+def test_a_streamed_run_that_meets_an_unreadable_picture(
+    checkpoint_s: int, kept: bool, pictures: Path, tmp_path: Path
+) -> None:
+    """It is as if it had not begun, unless a step of it is kept."""
+    overrides = [
+        f"data.source={pictures}",
+        "data.in_memory=false",
+        "data.workers=0",
+        "schedule=none",
+        "data.batch_size=2",
+    ]
+    with pytest.raises(DataError):
+        finetune(str(tiny(tmp_path)), [*overrides, f"train.checkpoint_s={checkpoint_s}"], out=tmp_path / "run")
+    assert (tmp_path / "run").exists() == kept
 
 
 @pytest.mark.parametrize("in_memory", ["true", "false"])

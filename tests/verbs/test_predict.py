@@ -37,8 +37,13 @@ def test_order_is_kept_across_batches_and_faults(finished: Finished, photos: Pat
 def test_what_is_wrong_is_said_before_anything_is_loaded(finished: Finished, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no picture at"):
         zoo.predict(tmp_path / "no model", [tmp_path])
-    with pytest.raises(ModelError, match="is neither a run nor a model folder"):
+    (tmp_path / "a model").mkdir()
+    with pytest.raises(ModelError, match=r"no model' does not exist; .* Did you mean 'a model'\?$"):
         zoo.predict(tmp_path / "no model", [photos])
+    with pytest.raises(ModelError, match="is neither a run nor a model folder"):
+        zoo.predict(tmp_path / "a model", [photos])
+    with pytest.raises(ModelError, match="is a file; name a run"):
+        zoo.predict(__file__, [photos])
     assert list(zoo.predict(finished.folder, [])) == []
 
 

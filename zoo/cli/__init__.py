@@ -82,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         verb = next(iter(sys.argv[1:] if arguments is None else arguments), "")
         place = f"zoo {verb}" if verb in VERBS else "zoo"
-        message = error.format_message()
+        context = getattr(error, "ctx", None)
+        place = context.command_path if context and context.parent else place
+        message = " ".join(error.format_message().split())
         return _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {place} --help", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)

@@ -28,16 +28,14 @@ def command(action: str, json_: bool) -> int:
         freed = cache.clear()
         print_json({"freed_bytes": freed}) if json_ else click.echo(f"{freed / 1e6:,.1f} MB are free again")
         return 0
-    entries = cache.entries()
+    budget, entries = cache.budget(), cache.entries()
     if json_:
-        print_json(
-            {"folder": str(cache.shelf()), "budget_bytes": cache.budget(), "entries": [_facts(e) for e in entries]}
-        )
+        print_json({"folder": str(cache.shelf()), "budget_bytes": budget, "entries": [_facts(e) for e in entries]})
         return 0
     print_table([_row(entry) for entry in entries], COLUMNS)
     total = sum(entry.bytes for entry in entries)
     click.echo(
-        f"{len(entries)} entries, {total / 1e6:,.1f} MB of at most {cache.budget() / 1e6:,.0f}, in {cache.shelf()}",
+        f"{len(entries)} entries, {total / 1e6:,.1f} MB of at most {budget / 1e6:,.0f}, in {cache.shelf()}",
         err=True,
     )
     return 0

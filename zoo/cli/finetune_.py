@@ -59,6 +59,8 @@ def command(
     from zoo.loading import load_recipe
     from zoo.run import Run, default_folder
 
+    if out == "":
+        raise click.UsageError("--out: '' is no folder; name one, or leave --out away", click.get_current_context())
     loaded = load_recipe(recipe, overrides)
     if push and not dry_run:
         from zoo.verbs.push import check_ready

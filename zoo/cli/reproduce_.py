@@ -10,7 +10,11 @@ from zoo.cli.output import as_json, print_json, print_table
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", type=click.Path(), help="Run folder to make.")
 @click.option(
-    "--tolerance", type=float, default=0.01, show_default=True, help="Difference in accuracy that is let pass."
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=0.01,
+    show_default=True,
+    help="Difference in accuracy that is let pass.",
 )
 @as_json
 def command(name: str, overrides: tuple[str, ...], out: str | None, tolerance: float, json_: bool) -> int:

@@ -20,6 +20,8 @@ def command(run: str, json_: bool) -> int:
     """
     from zoo.run import Run
 
+    if not run:
+        raise click.UsageError("'' is no run folder", click.get_current_context())
     folder = Run(run)
     folder.check_started()
     processes = json.loads(folder.environment.read_text())["processes"] if folder.environment.is_file() else 1

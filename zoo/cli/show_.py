@@ -46,6 +46,9 @@ def command(
     if schema or name is None:
         return _schema(json_)
     if options or epochs or backbone or png:
+        if _is_recipe(name):
+            given = "options, --epochs, --backbone and --png go with a schedule"
+            raise click.UsageError(f"'{name}' is a recipe; {given}", click.get_current_context())
         return _layout(name, options, epochs, backbone, png, json_)
     return _recipe(name, json_) if _is_recipe(name) else _part(name, json_)
 

@@ -27,7 +27,7 @@ from zoo.contracts import API_VERSION
 from zoo.data.images import UnreadableImage
 from zoo.data.loader import Normalise
 from zoo.data.pixels import View
-from zoo.errors import DataError, ModelError
+from zoo.errors import DataError, ModelError, nearest
 from zoo.files import disk_faults, sync, sync_tree
 from zoo.models.backbone import config, native_size, one_line, per_channel, read_safetensors
 from zoo.models.classifier import Classifier, build_classifier
@@ -202,6 +202,12 @@ def load(folder: str | Path) -> ImageClassifier:
         if not (path / "model" / "config.json").is_file():
             raise ModelError(f"the run '{path}' is not finished, it has no model yet. Go on with it: zoo resume {path}")
         path = path / "model"
+    if not path.is_dir():
+        siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        what = "is a file" if path.exists() else "does not exist"
+        raise ModelError(
+            f"'{folder}' {what}; name a run, a model folder or hf-hub:user/name.{nearest(path.name, siblings)}"
+        )
     if not (path / "config.json").is_file():
         raise ModelError(f"'{folder}' is neither a run nor a model folder (no recipe.yaml, no config.json)")
     try:

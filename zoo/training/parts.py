@@ -22,7 +22,8 @@ from zoo.training.optim import build_optimizer
 from zoo.training.plan import PhasePlan, lay_out, measure, plan_phases, training_bytes
 from zoo.training.team import Team
 
-TIMED_IMAGES = 4
+TIMED_IMAGES, TIMED_PIXELS = 4, 4 * 224**2
+"""At least so many images are tried, and more of small ones, which in fours would say little of whole batches."""
 
 MEMORY_SHARE = 0.25
 """Part of the free memory that decoded images, or features, may take."""
@@ -80,7 +81,7 @@ def place(parts: Parts, team: Team) -> None:
 def example_inputs(parts: Parts, team: Team) -> torch.Tensor:
     """A few random inputs of the right shape, for timing and for trying cuts."""
     generator = torch.Generator().manual_seed(0)
-    count = min(TIMED_IMAGES, parts.recipe.data.batch_size)
+    count = min(max(TIMED_IMAGES, TIMED_PIXELS // parts.view.size**2), parts.recipe.data.batch_size)
     size = (count, parts.view.channels, parts.view.size, parts.view.size)
     example = torch.randn(size, generator=generator).to(team.device)
     return example.contiguous(memory_format=torch.channels_last) if parts.recipe.train.channels_last else example

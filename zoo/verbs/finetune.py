@@ -14,7 +14,7 @@ from zoo.cache import budget
 from zoo.card import model_card
 from zoo.data.loader import ImageLoader
 from zoo.environment import environment
-from zoo.errors import DiskFull, Interrupted, OutOfMemory, RunError, first_line
+from zoo.errors import DataError, DiskFull, Interrupted, OutOfMemory, RunError, first_line
 from zoo.files import write_text
 from zoo.loading import dump_recipe, load_recipe, read_recipe
 from zoo.models.folder import save_model
@@ -59,7 +59,7 @@ def finetune(
             team.on_main(run.check_new)
             parts, team, measured = settled(build(loaded), team)
             team.on_main(lambda: _claim(run, team, parts, measured, held))
-            with explained_memory(parts.recipe), explained_compiling(), _trackers(team):
+            with _given_up(run, team), explained_memory(parts.recipe), explained_compiling(), _trackers(team):
                 return _train(run, parts, team, stop, reporter, measured, resuming=False)
 
 
@@ -119,6 +119,17 @@ def _planned(parts: Parts, team: Team, places: Cuts, measured: dict[str, Any], r
     if "batch_size" in measured:
         reporter.note(f"batch size {parts.recipe.data.batch_size} (measured), {train.accumulation} per optimiser step")
     return described
+
+
+@contextmanager
+def _given_up(run: Run, team: Team) -> Iterator[None]:
+    """Images that cannot be read leave no run without a step, which could only fail again."""
+    try:
+        yield
+    except DataError:
+        if team.main:
+            run.give_up()
+        raise
 
 
 def _claim(run: Run, team: Team, parts: Parts, measured: dict[str, Any], held: ExitStack) -> None:
