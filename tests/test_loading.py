@@ -25,6 +25,8 @@ def faults(text: str, *overrides: str) -> list[str]:
     [
         # unknown keys
         ("foo: 1", f"my.yaml:5: foo: unknown key. There are: {TOP}."),
+        ("epochs: 3", "my.yaml:5: epochs: unknown key. Did you mean 'train.epochs'?"),
+        ("train: {lr: 3}", "my.yaml:5: train.lr: unknown key. Did you mean 'optim.lr'?"),
         ("trian: {epochs: 3}", "my.yaml:5: trian: unknown key. Did you mean 'train'?"),
         ("train: {epochs: 3,\n  epcohs: 4}", "my.yaml:6: train.epcohs: unknown key. Did you mean 'epochs'?"),
         ("optim: {qq: 3}", "my.yaml:5: optim.qq: unknown key. There are: name, lr, weight_decay, layer_decay, "

@@ -12,7 +12,7 @@ from zoo.catalog import find_recipe
 from zoo.contracts import HEAD
 from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean, nearest
 from zoo.plugins import OWN, PLUGIN, Kind, find, find_backbone, resolve
-from zoo.recipe import Model, Named, Optim, Part, Recipe, Section, Train
+from zoo.recipe import Model, Named, Optim, Part, Recipe, Section, Train, sections
 from zoo.schedules.planning import planned
 from zoo.signature import signature
 
@@ -144,12 +144,19 @@ def _user_path(loc: tuple) -> tuple[str, ...]:
     return tuple(path)
 
 
+def _elsewhere(name: str) -> str:
+    """' Did you mean SECTION.name?' where one section has a key of this name, else ''."""
+    keys = [key for key, _, _ in sections(Recipe) if key.rpartition(".")[2] == name]
+    return f" Did you mean '{keys[0]}'?" if len(keys) == 1 else ""
+
+
 def _sentence(error: Mapping[str, Any], *others: Mapping[str, Any]) -> str:
     """What is wrong with one key in the user's words; `others`: pydantic's errors for further members of a union."""
     kind, context, found = error["type"], error.get("ctx", {}), error["input"]
     if kind == "extra_forbidden":
-        known = _keys_beside(error["loc"])
-        return f"unknown key.{did_you_mean(str(error['loc'][-1]), known) or ' See them all: zoo show --schema'}"
+        name, known = str(error["loc"][-1]), _keys_beside(error["loc"])
+        hint = nearest(name, known) or _elsewhere(name) or did_you_mean(name, known)
+        return f"unknown key.{hint or ' See them all: zoo show --schema'}"
     if kind == "missing":
         return "missing, and it has no default. See zoo show --schema"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
