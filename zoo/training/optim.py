@@ -135,13 +135,20 @@ def state_arrays(optimizer: torch.optim.Optimizer, wanted: bool = True) -> tuple
 def load_state_arrays(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], rest: Mapping) -> None:
     """Put back what `state_arrays` gave, into an optimiser built alike."""
     state = {key: _unpacked(value, tensors) for key, value in rest.items()}
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for number, kept in state["state"].items():
-        like = parameters[number]
-        for key, value in kept.items():  # fused kernels take it that both lie alike in memory
-            if isinstance(value, torch.Tensor) and value.shape == like.shape:
-                kept[key] = laid_out_as(value, like)
+    parameters = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
+    for number, kept in state.get("state", {}).items():
+        if number in parameters and isinstance(kept, dict):
+            kept.update(_laid_out(kept, parameters[number]))
     optimizer.load_state_dict(state)
+
+
+def _laid_out(kept: Mapping[str, Any], like: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What is kept of a weight in its shape, as the weight lies in memory; fused kernels take it that both lie alike."""
+    return {
+        key: laid_out_as(value, like)
+        for key, value in kept.items()
+        if isinstance(value, torch.Tensor) and value.shape == like.shape
+    }
 
 
 def _packed(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:

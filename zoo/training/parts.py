@@ -22,7 +22,7 @@ from zoo.training.optim import build_optimizer
 from zoo.training.plan import PhasePlan, lay_out, measure, plan_phases, training_bytes
 from zoo.training.team import Team
 
-TIMED_IMAGES, TIMED_PIXELS = 4, 4 * 224**2
+TIMED_IMAGES, TIMED_PIXELS = 4, 2 * 224**2
 """At least so many images are tried, and more of small ones, which in fours would say little of whole batches."""
 
 MEMORY_SHARE = 0.25
