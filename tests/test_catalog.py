@@ -85,13 +85,13 @@ def test_what_lies_here_but_is_no_recipe(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "notes.txt").write_text(TEXT)
-    with pytest.raises(UsageError) as caught:
-        find_recipe("photos")
-    onward = "zoo finetune --recipe images data.source=photos"
-    assert str(caught.value) == f"'photos' is a folder, no recipe. To train on it: {onward}"
-    with pytest.raises(UsageError) as caught:
-        find_recipe("notes.txt")
-    assert str(caught.value) == "'notes.txt' is not named .yaml, as recipes are. See them all: zoo list recipes"
+    for name, onward in {
+        "photos": "For pictures in the folder: zoo finetune --recipe images data.source=photos",
+        "notes.txt": "A recipe's file is named .yaml",
+    }.items():
+        with pytest.raises(UnknownName) as caught:
+            find_recipe(name)
+        assert str(caught.value) == f"unknown recipe '{name}'. {onward}"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,13 @@ def folder(package: str) -> Path:
     return Path("/nonexistent")
 
 
+def _onward(path: Path) -> str:
+    """What to type next instead of a name that no recipe has, but perhaps something that lies here."""
+    if path.is_dir():
+        return f"For pictures in the folder: zoo finetune --recipe images data.source={path}"
+    return "A recipe's file is named .yaml" if os.path.isfile(path) else "See them all: zoo list recipes"
+
+
 def find_recipe(name: str) -> Path:
     """The file of a recipe: a path, a name, or `owner:name`. Raises UnknownName, PluginError, UsageError."""
     path = Path(name)
@@ -57,14 +64,8 @@ def find_recipe(name: str) -> Path:
         return path
     shipped = recipes()
     hits = [r for r in shipped if name in (r.name, f"{r.owner}:{r.name}")]
-    if not hits and path.is_dir():
-        raise UsageError(
-            f"'{name}' is a folder, no recipe. To train on it: zoo finetune --recipe images data.source={name}"
-        )
-    if not hits and os.path.isfile(path):
-        raise UsageError(f"'{name}' is not named .yaml, as recipes are. See them all: zoo list recipes")
     if not hits:
-        raise UnknownName("recipe", name, [r.name for r in shipped], "See them all: zoo list recipes")
+        raise UnknownName("recipe", name, [r.name for r in shipped], _onward(path))
     if len(hits) > 1:
         if len({r.owner for r in hits}) == 1:
             files = " and ".join(str(r.path) for r in hits)
