@@ -22,8 +22,10 @@ from zoo.training.optim import build_optimizer
 from zoo.training.plan import PhasePlan, lay_out, measure, plan_phases, training_bytes
 from zoo.training.team import Team
 
-TIMED_IMAGES, TIMED_PIXELS = 4, 2 * 224**2
-"""At least so many images are tried, and more of small ones, which in fours would say little of whole batches."""
+FEW = 4
+"""Images that a model is tried with."""
+TIMED_PIXELS = 2**15
+"""It is timed with so many pixels, if they are more: few small images would say little of whole batches."""
 
 MEMORY_SHARE = 0.25
 """Part of the free memory that decoded images, or features, may take."""
@@ -78,11 +80,10 @@ def place(parts: Parts, team: Team) -> None:
         parts.model.to(memory_format=torch.channels_last)
 
 
-def example_inputs(parts: Parts, team: Team) -> torch.Tensor:
-    """A few random inputs of the right shape, for timing and for trying cuts."""
+def example_inputs(parts: Parts, team: Team, count: int = FEW) -> torch.Tensor:
+    """`count` random inputs of the right shape, no more than a batch has, for timing and for trying cuts."""
     generator = torch.Generator().manual_seed(0)
-    count = min(max(TIMED_IMAGES, TIMED_PIXELS // parts.view.size**2), parts.recipe.data.batch_size)
-    size = (count, parts.view.channels, parts.view.size, parts.view.size)
+    size = (min(count, parts.recipe.data.batch_size), parts.view.channels, parts.view.size, parts.view.size)
     example = torch.randn(size, generator=generator).to(team.device)
     return example.contiguous(memory_format=torch.channels_last) if parts.recipe.train.channels_last else example
 
@@ -91,7 +92,8 @@ def describe(parts: Parts, team: Team, cuts: Sequence[str | None]) -> dict[str, 
     """The plan as data: what `--dry-run --json` prints and the screen draws. cuts: the name of the place where each phase's model is cut."""
     recipe, model = parts.recipe, parts.model.to(team.device)
     images = {name: len(split) for name, split in parts.data.splits.items()}
-    costs = measure(model, example_inputs(parts, team), team.autocast, backward=not team.spreads(recipe.train))
+    timed = example_inputs(parts, team, max(FEW, TIMED_PIXELS // parts.view.size**2))
+    costs = measure(model, timed, team.autocast, backward=not team.spreads(recipe.train))
     plans = lay_out(model, parts.groups, parts.phases, recipe, images, cuts, costs, team.size)
     return {
         "backbone": recipe.model.backbone,
