@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,29 @@ optim: {lr: 3e-3, warmup_epochs: 0.5, clip_norm: 1.0}
 train: {epochs: 3, label_smoothing: 0.1, checkpoint_s: 0}
 """
 """3 epochs of 5 steps: step 5 ends the first phase, steps 6 to 15 train everything."""
+
+
+PREPARED = """
+import sys
+from pathlib import Path
+from zoo.loading import read_recipe
+from zoo.reporting import Reporter
+from zoo.training.cuts import cuts
+from zoo.training.material import prepare
+from zoo.training.parts import build
+from zoo.training.signals import StopFlag
+from zoo.training.team import Team
+from zoo.training.trainer import Trainer
+
+recipe = read_recipe(Path(sys.argv[1]), sys.argv[3:])
+team = Team("fp32")
+parts = build(recipe)
+
+def fit(folder):
+    material = prepare(parts, cuts(parts, team, Reporter()), team, Reporter())
+    Trainer(material, parts.phases, folder, StopFlag(), lambda line: None).fit()
+"""
+"""How a script begins that trains a recipe itself, to look at each process: its arguments are the recipe, a folder and overrides."""
 
 
 def tiny(folder: Path) -> Path:
@@ -65,6 +89,16 @@ def here(*arguments: object) -> subprocess.CompletedProcess:
     with redirect_stdout(out), redirect_stderr(err):
         code = main(words)
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def torchrun(*command: object, **variables: str) -> subprocess.CompletedProcess:
+    """A script or module in two processes that torch launches."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **variables}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, *command]
+    return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, timeout=240)
 
 
 def wait_for_step(run: Path, step: int, process: subprocess.Popen) -> None:

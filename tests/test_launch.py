@@ -10,42 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import done, epochs, run, start, tiny, wait_for_step, weights_hash
+from processes import PREPARED, done, epochs, run, start, tiny, torchrun, wait_for_step, weights_hash
 
 STILL = ["model.backbone=test_vit", "model.head.dropout=0", "data.limit=71", "train.accumulation=2"]
 """Neither dropout nor batch norm, so that one and two processes compute the same; 71 images leave odd shares."""
 
-RANKS = """
-import hashlib, sys, torch
-from pathlib import Path
-from zoo.loading import read_recipe
-from zoo.reporting import Reporter
-from zoo.training.material import prepare
-from zoo.training.parts import build
-from zoo.training.cuts import cuts
-from zoo.training.signals import StopFlag
-from zoo.training.team import Team
-from zoo.training.trainer import Trainer
-
-recipe = read_recipe(Path(sys.argv[1]), sys.argv[3:])
-team = Team("fp32")
-parts = build(recipe)
-Trainer(prepare(parts, cuts(parts, team, Reporter()), team, Reporter()), parts.phases, Path(sys.argv[2]), StopFlag(), lambda line: None).fit()
+RANKS = f"""{PREPARED}
+import hashlib
+fit(Path(sys.argv[2]))
 digest = hashlib.sha256()
 for name, parameter in parts.model.named_parameters():
     digest.update(parameter.detach().numpy().tobytes())
-Path(sys.argv[2], f"rank{team.rank}.txt").write_text(f"{team.size} {digest.hexdigest()}")
+Path(sys.argv[2], f"rank{{team.rank}}.txt").write_text(f"{{team.size}} {{digest.hexdigest()}}")
 team.accelerator.end_training()
 """
-
-
-def torchrun(*command: object, **variables: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **variables}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, *command]
-    return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, timeout=240)
 
 
 @pytest.mark.parametrize(

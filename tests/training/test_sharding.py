@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import done, epochs, here, start, tiny, wait_for_step, weights_hash
+from processes import PREPARED, done, epochs, here, start, tiny, torchrun, wait_for_step, weights_hash
 from small import classifier, images
-from test_launch import torchrun
 from torch import nn
 
 from zoo.training.sharding import blocks, is_spread, laid_out_as, load_whole, whole, whole_state
@@ -17,26 +16,15 @@ SPREAD = ["--processes", 2, "train.shard=true"]
 ALIKE = ["optim.clip_norm=null", "train.channels_last=false"]
 """Norms of parts are added in another order, and parts are contiguous: all that differs."""
 
-HELD = """
-import json, sys
-import torch
-from pathlib import Path
-from zoo.loading import read_recipe
-from zoo.reporting import Reporter
-from zoo.training.cuts import cuts
-from zoo.training.material import prepare
-from zoo.training.parts import build
-from zoo.training.signals import StopFlag
+HELD = f"""{PREPARED}
+import json
+import zoo.training.trainer
 from zoo.training.stage import Stage
-from zoo.training.team import Team
-from zoo.training.trainer import Trainer
+
+found = {{}}
 
 def held(tensors):
     return sum(t.to_local().numel() if hasattr(t, "to_local") else t.numel() for t in tensors)
-
-recipe = read_recipe(Path(sys.argv[1]), sys.argv[3:])
-team, found = Team("fp32"), {}
-parts = build(recipe)
 
 class Watched(Stage):
     def update(self, step):
@@ -46,11 +34,10 @@ class Watched(Stage):
         found["average"] = held(self.ema.module.parameters())
         found["moments"] = held(s[k] for s in self.optimizer.optimizer.state.values() for k in ("exp_avg", "exp_avg_sq"))
 
-import zoo.training.trainer
 zoo.training.trainer.Stage = Watched
-Trainer(prepare(parts, cuts(parts, team, Reporter()), team, Reporter()), parts.phases, None, StopFlag(), lambda line: None).fit()
+fit(None)
 found["whole"] = sum(p.numel() for p in parts.model.parameters())
-Path(sys.argv[2], f"held{team.rank}.json").write_text(json.dumps(found))
+Path(sys.argv[2], f"held{{team.rank}}.json").write_text(json.dumps(found))
 team.accelerator.end_training()
 """
 

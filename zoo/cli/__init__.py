@@ -80,10 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        verb = next(iter(sys.argv[1:] if arguments is None else arguments), "")
-        place = f"zoo {verb}" if verb in VERBS else "zoo"
-        context = getattr(error, "ctx", None)
-        place = context.command_path if context and context.parent else place
+        place = _place(error, sys.argv[1:] if arguments is None else arguments)
         message = " ".join(error.format_message().split())
         return _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {place} --help", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -96,6 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         text = next(iter(str(error).splitlines()), "")
         return _fail(f"unexpected {type(error).__name__}: {text}. ZOO_DEBUG=1 shows where", 1)
+
+
+def _place(error: click.ClickException, arguments: Sequence[str]) -> str:
+    """The command whose help explains an error; click does not always know it."""
+    context, verb = getattr(error, "ctx", None), next(iter(arguments), "")
+    if context and context.parent:
+        return context.command_path
+    return f"zoo {verb}" if verb in VERBS else "zoo"
 
 
 def _fail(message: str, code: int) -> int:

@@ -50,28 +50,29 @@ class Stage:
         self.freeze_bn_stats = keeps_statistics(phase, recipe)
         self.model, self.spread = material.model, self.cut is None and team.spreads(recipe.train)
         self.module, self.train, self.validation = self._inputs(start, heed)
-        units = self._blocks() if self.spread else []
-        self.ema = ModelEmaV3(self.module, decay=recipe.train.ema, use_warmup=True) if recipe.train.ema else None
         if self.spread:
-            self._spread(units)
+            self._spread()
+        else:
+            self.ema = self._average()
         optimizer = build_optimizer(self.model, material.groups, phase, recipe.optim)
         whole = self.cut is None  # what reads kept features is small
         module = compiled(self.module, recipe.train.compile) if whole else self.module
         self.wrapped, self.optimizer = team.prepare(module, optimizer)
         self.loss = build_loss(recipe.train, material.classes, team.device)
 
-    def _blocks(self) -> list[str]:
-        """What is gathered one after another of a model that is to be spread, which waits on the CPU from now on."""
-        material = self.material
-        channels, size = len(material.train.normalise.mean), material.train.size
-        found = blocks(material.model, torch.zeros(1, channels, size, size, device=material.team.device))
-        material.model.to("cpu")
-        return found
+    def _average(self) -> ModelEmaV3 | None:
+        """A moving average that begins at the weights as they are, where the recipe wants one."""
+        decay = self.material.recipe.train.ema
+        return ModelEmaV3(self.module, decay=decay, use_warmup=True) if decay else None
 
-    def _spread(self, units: list[str]) -> None:
-        """Let each process have its part of the weights, and of their moving average."""
-        device = self.material.team.device
-        self.model = self.module = spread(deepcopy(self.material.model), units, device)
+    def _spread(self) -> None:
+        """Let each process have its part of the weights, and of their average; the whole model waits on the CPU."""
+        material, device = self.material, self.material.team.device
+        channels, size = len(material.train.normalise.mean), material.train.size
+        units = blocks(material.model, torch.zeros(1, channels, size, size, device=device))
+        material.model.to("cpu")
+        self.ema = self._average()
+        self.model = self.module = spread(deepcopy(material.model), units, device)
         if self.ema:
             self.ema.foreach = False  # its lists would mix tensors that are spread with others
             self.ema.module = spread(self.ema.module, units, device)
