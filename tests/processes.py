@@ -29,21 +29,21 @@ train: {epochs: 3, label_smoothing: 0.1, checkpoint_s: 0}
 PREPARED = """
 import sys
 from pathlib import Path
-from zoo.loading import read_recipe
+from zoo.config.loading import read_recipe
 from zoo.reporting import Reporter
-from zoo.training.cuts import cuts
-from zoo.training.material import prepare
-from zoo.training.parts import build
+from zoo.training.feature_plan import cuts
+from zoo.training.inputs import prepare
+from zoo.training.setup import build
 from zoo.training.signals import StopFlag
-from zoo.training.team import Team
+from zoo.distributed.processes import Processes
 from zoo.training.trainer import Trainer
 
 recipe = read_recipe(Path(sys.argv[1]), sys.argv[3:])
-team = Team("fp32")
+processes = Processes("fp32")
 parts = build(recipe)
 
 def fit(folder):
-    material = prepare(parts, cuts(parts, team, Reporter()), team, Reporter())
+    material = prepare(parts, cuts(parts, processes, Reporter()), processes, Reporter())
     Trainer(material, parts.phases, folder, StopFlag(), lambda line: None).fit()
 """
 """How a script begins that trains a recipe itself, to look at each process: its arguments are the recipe, a folder and overrides."""

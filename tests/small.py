@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo.config.recipe import Model, Recipe
 from zoo.models.classifier import build_classifier
-from zoo.recipe import Model, Recipe
 
 CLASSES = ("cat", "dog", "a b", "é", "x|y")
 

@@ -17,7 +17,7 @@ from compatibility_checks import columns, examine, freezing_fault, group_fault, 
 from small import classifier
 
 from zoo.contracts import HEAD, Phase
-from zoo.models.groups import parameter_groups
+from zoo.models.param_groups import parameter_groups
 from zoo.plugins import OWN, installed
 from zoo.timm_index import timm_models
 

@@ -17,10 +17,7 @@ MODULES = {
     for path in sorted(FOLDER.rglob("*.py"))
 }
 HEAVY = {"torch", "torchvision", "timm", "accelerate", "datasets", "numpy", "torchmetrics", "safetensors", "PIL"}
-LIGHT = (
-    *("errors", "contracts", "recipe", "yaml12", "loading", "catalog", "plugins"),
-    *("signature", "timm_index", "schedules", "run", "reporting"),
-)
+LIGHT = ("errors", "contracts", "config", "plugins", "timm_index", "schedules", "storage", "reporting")
 
 
 def drawn() -> tuple[dict[str, int], set[str]]:
@@ -103,9 +100,9 @@ def f():
     "code",
     [
         "import zoo",
-        "import zoo.loading; assert zoo.loading.load_recipe('quickstart').model.backbone == 'lite0'",
-        "import zoo.loading as l; l.load_recipe('quickstart', ['model.head=mlp', 'schedule=gradual'])",
-        "import zoo.catalog; assert zoo.catalog.recipes()",
+        "import zoo.config.loading; assert zoo.config.loading.load_recipe('quickstart').model.backbone == 'lite0'",
+        "import zoo.config.loading as l; l.load_recipe('quickstart', ['model.head=mlp', 'schedule=gradual'])",
+        "import zoo.config.catalog; assert zoo.config.catalog.recipes()",
     ],
 )
 def test_torch_stays_out(code):

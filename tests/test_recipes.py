@@ -8,11 +8,11 @@ import pytest
 
 import zoo
 from zoo import plugins
-from zoo.catalog import recipes
+from zoo.config.catalog import recipes
+from zoo.config.loading import load_recipe
+from zoo.config.recipe import Recipe
 from zoo.errors import RecipeError
-from zoo.loading import load_recipe
 from zoo.plugins import installed
-from zoo.recipe import Recipe
 
 FAMILIES = ("alexnet", "convnext", "densenet", "efficientnet", "googlenet", "inception", "mobilenet", "resnet", "senet",
             "shufflenet", "squeezenet", "swin", "vgg", "vit")  # fmt: skip

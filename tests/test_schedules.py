@@ -9,6 +9,7 @@ import pytest
 from zoo.contracts import HEAD, Phase
 from zoo.errors import UsageError
 from zoo.plugins import OWN, find, installed
+from zoo.plugins.signature import signature
 from zoo.schedules import (
     bias_only,
     discriminative,
@@ -24,7 +25,6 @@ from zoo.schedules import (
     two_stage,
 )
 from zoo.schedules.planning import planned
-from zoo.signature import signature
 
 FEW = ("stem", "body", HEAD)
 LEAST = {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zoo.testing.inspection import outcomes
+from zoo.testing.checks import outcomes
 from zoo.testing.part import Part
 
 

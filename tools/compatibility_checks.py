@@ -15,14 +15,14 @@ import timm
 import torch
 from torch import nn
 
+from zoo.config.recipe import Model, Recipe
 from zoo.contracts import HEAD, FeatureInfo, Phase
 from zoo.errors import ZooError
 from zoo.models.backbone import native_size
 from zoo.models.classifier import Classifier, build_classifier, feature_info, idle_parameters
-from zoo.models.groups import Groups, parameter_groups
+from zoo.models.param_groups import Groups, parameter_groups
 from zoo.models.transfer import Intermediate, innermost
 from zoo.plugins import find, installed
-from zoo.recipe import Model, Recipe
 from zoo.training.freezing import freeze, train_mode, trained
 from zoo.training.plan import plan_phases
 

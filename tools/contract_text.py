@@ -6,7 +6,7 @@ from pathlib import Path
 
 import zoo.contracts
 from zoo.plugins import KINDS
-from zoo.testing.inspection import asked
+from zoo.testing.checks import asked
 
 
 def contract() -> str:

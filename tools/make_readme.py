@@ -11,8 +11,8 @@ from pathlib import Path
 
 from contract_text import contract, points
 
-from zoo.catalog import recipes
 from zoo.cli import VERBS
+from zoo.config.catalog import recipes
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "plugins" / "README.md")

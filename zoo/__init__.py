@@ -2,33 +2,31 @@
 
 Imports point down only (a test says so), and the light half imports no torch:
 
-    zoo.cli        click shell, one file per verb: parse, call, print
-    zoo.verbs      use cases: finetune, resume, probe, evaluate, predict, push, pull, reproduce
+    zoo.cli           click shell, one file per verb: parse, call, print
+    zoo.verbs         use cases: finetune, resume, probe, evaluate, predict, push, pull, reproduce
     ---- heavy: torch, timm, accelerate, datasets
-    zoo.testing    what a plugin must keep, point by point
-    zoo.publication  what a push publishes
-    zoo.training   trainer, stage, team, sharding, progress, saving; freezing, optim, metrics, plan; cuts, features; settling
-    zoo.models     classifier = backbone + head, groups, folder
-    zoo.data       source -> labels -> split -> pixels -> augment -> loader
-    zoo.remote     a model on the Hub, fetched and checked
-    zoo.hub, zoo.environment, zoo.card, zoo.pictures
+    zoo.testing       what a plugin must keep, point by point
+    zoo.publishing    staged files, model card, plots
+    zoo.training      setup and inputs; trainer, phases, checkpoints, optimisers;  zoo.tuning  what `auto` means
+    zoo.distributed   processes, FSDP2, launch
+    zoo.evaluation    metrics
+    zoo.tasks         losses
+    zoo.models        classifier = backbone + head; saved models; adapters; heads
+    zoo.data          sources, splits, decoding, augmentation, batches
+    zoo.hub           the Hub: client, download, verification, one commit per push
     ---- light: standard library, yaml, pydantic
-    zoo.launch     several processes
-    zoo.resolved   a recipe with every key, kept from last time
-    zoo.run        the run folder;  zoo.files  writing that survives a kill, checkpoints included
-    zoo.scaffold   a new plugin's package, from zoo/templates;  zoo.cache  features kept on disk
-    zoo.rooms      folders to make things in
-    zoo.loading    YAML + key=value -> Recipe
-    zoo.catalog    recipe names -> files
-    zoo.signature  options of a part, read without importing it;  zoo.schedules  the own ones, and any of them planned
-    zoo.plugins    entry points;  zoo.timm_index  timm's names
-    zoo.recipe, zoo.contracts, zoo.reporting, zoo.yaml12, zoo.errors
+    zoo.config        recipes: typed tree, catalog, YAML + key=value; environment
+    zoo.schedules     freezing schedules, planned
+    zoo.plugins       entry points and signatures
+    zoo.storage       run folder, atomic files, working folders, feature cache
+    zoo.timm_index    timm's names
+    zoo.contracts, zoo.reporting, zoo.errors
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.models.folder import load
+    from zoo.models.saved import load
     from zoo.verbs.evaluate import evaluate
     from zoo.verbs.finetune import finetune, resume
     from zoo.verbs.listing import list_backbones, list_heads, list_recipes, list_schedules
@@ -47,7 +45,7 @@ _HOMES = {
     "pull": "zoo.verbs.pull",
     "push": "zoo.verbs.push",
     "reproduce": "zoo.verbs.reproduce",
-    "load": "zoo.models.folder",
+    "load": "zoo.models.saved",
     "list_backbones": "zoo.verbs.listing",
     "list_heads": "zoo.verbs.listing",
     "list_schedules": "zoo.verbs.listing",

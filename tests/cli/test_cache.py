@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 
-from zoo import cache
+from zoo.storage import feature_cache
 
 
 def add(key: str) -> None:
-    with cache.adding(
+    with feature_cache.adding(
         key, 400, {"backbone": "resnet18", "read": "layer3", "images": 25, "size": 64, "precision": "fp32"}
     ) as path:
         np.save(path, np.ones((25, 4), np.float32))

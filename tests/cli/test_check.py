@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from zoo.catalog import recipes
+from zoo.config.catalog import recipes
 
 BAD = """model:
   backbone: desnet121

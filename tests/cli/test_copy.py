@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from zoo.catalog import find_recipe
+from zoo.config.catalog import find_recipe
 
 
 @pytest.mark.parametrize(

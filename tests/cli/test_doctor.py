@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from zoo.data.pixels import cores
-from zoo.environment import PACKAGES
+from zoo.config.environment import PACKAGES
+from zoo.data.image_store import cores
 from zoo.plugins import installed
 from zoo.verbs import doctor
 

@@ -12,7 +12,7 @@ import yaml
 from finished import SETTINGS
 from hubs import ANN, Hub
 
-from zoo.card import BEGIN
+from zoo.publishing.card import BEGIN
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")  # of the Hub's client, in its own uploads
 FILES = [

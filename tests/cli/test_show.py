@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from zoo.catalog import recipes
-from zoo.loading import parse_recipe
-from zoo.recipe import Recipe, sections
+from zoo.config.catalog import recipes
+from zoo.config.loading import parse_recipe
+from zoo.config.recipe import Recipe, sections
 
 
 @pytest.mark.parametrize("recipe", recipes(), ids=lambda r: r.name)

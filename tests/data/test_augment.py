@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from zoo.data.augment import Draws, augment, erase, mix
-from zoo.recipe import Augment
+from zoo.config.recipe import Augment
+from zoo.data.augment import SampleRng, augment, erase, mix
 
 SIZE = 16
 IMAGES = torch.randint(256, (40, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -21,12 +21,12 @@ EVERYTHING = [
 ]
 
 
-def draws(count: int = 40, seed: int = 0, epoch: int = 0) -> Draws:
-    return Draws(seed, epoch, torch.arange(count))
+def draws(count: int = 40, seed: int = 0, epoch: int = 0) -> SampleRng:
+    return SampleRng(seed, epoch, torch.arange(count))
 
 
 def changed(how: Augment, at: torch.Tensor, seed: int = 0, epoch: int = 0, size: int = SIZE) -> torch.Tensor:
-    return augment(IMAGES[at], how, Draws(seed, epoch, at), size)
+    return augment(IMAGES[at], how, SampleRng(seed, epoch, at), size)
 
 
 @pytest.mark.parametrize("how", EVERYTHING)
@@ -59,7 +59,7 @@ def test_flips_mirror_half_of_the_images() -> None:
 def test_padded_crops_are_shifts_with_mirrored_edges() -> None:
     """Each result is one of the 5 x 5 shifts by up to an eighth, and every shift occurs."""
     at = torch.arange(40).repeat(25)
-    found = augment(IMAGES[at], Augment(flip=False, crop="padded"), Draws(0, 0, torch.arange(1000)), SIZE)
+    found = augment(IMAGES[at], Augment(flip=False, crop="padded"), SampleRng(0, 0, torch.arange(1000)), SIZE)
     padded = torch.nn.functional.pad(IMAGES.float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)
     shifts = {(y, x): padded[at][:, :, y : y + SIZE, x : x + SIZE] for y in range(5) for x in range(5)}
     hits = torch.stack([(found == moved).flatten(1).all(1) for moved in shifts.values()])

@@ -11,10 +11,10 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from PIL import Image as Pillow
 
+from zoo.config.recipe import Data, Splits
 from zoo.data.dataset import ImageData, load_data, load_foreign, load_split
-from zoo.data.images import decode
+from zoo.data.decoding import decode
 from zoo.errors import DataError, UnknownName
-from zoo.recipe import Data, Splits
 
 Tree = Callable[..., Path]
 PETS = ClassLabel(names=["cat", "dog"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from zoo.data.labels import absent, check_carving, check_train, class_indices, class_names
+from zoo.data.labels import absent, check_splitting_off, check_train, class_indices, class_names
 from zoo.errors import DataError
 
 ANIMALS = ClassLabel(names=["cat", "dog", "emu"])
@@ -108,9 +108,9 @@ def test_every_class_needs_training_images() -> None:
 
 def test_what_is_taken_from_train_must_be_there() -> None:
     labels = np.array([0, 0, 0, 1, 1])
-    check_carving(labels, ["cat", "dog"], ["test"])
+    check_splitting_off(labels, ["cat", "dog"], ["test"])
     with pytest.raises(DataError) as problem:
-        check_carving(labels, ["cat", "dog"], ["test", "validation"])
+        check_splitting_off(labels, ["cat", "dog"], ["test", "validation"])
     assert str(problem.value) == (
         "the class 'dog' needs at least 3 training images and has 2, as train also gives test and validation. "
         "Add images, or name splits: data.splits.test=NAME data.splits.validation=NAME"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.data.loader import Batch, FeatureLoader, ImageLoader, Normalise, Shard, Waited, in_order, shuffled
-from zoo.data.pixels import Encoded, MemoryPixels, StreamedPixels, View
-from zoo.recipe import Augment
+from zoo.config.recipe import Augment
+from zoo.data.image_store import EncodedImages, EvalTransform, MemoryImageStore, StreamedImageStore
+from zoo.data.loader import Batch, FeatureLoader, ImageLoader, Normalise, Shard, TimedIterator, in_order, shuffled
 
 CPU = torch.device("cpu")
 PLAIN = Normalise((0.0,) * 3, (1 / 255,) * 3, channels_last=False)
@@ -62,7 +62,9 @@ def test_images_do_not_depend_on_processes_or_batches() -> None:
     def images(shards: int, batch_size: int, seed: int = 0, epoch: int = 3, how: Augment | None = how) -> torch.Tensor:
         found = torch.zeros(17, 3, 16, 16)
         for rank in range(shards):
-            loader = ImageLoader(MemoryPixels(pixels), np.arange(17), PLAIN, 16, CPU, Shard(rank, shards), how, seed)
+            loader = ImageLoader(
+                MemoryImageStore(pixels), np.arange(17), PLAIN, 16, CPU, Shard(rank, shards), how, seed
+            )
             for batch in loader.batches(shuffled(np.arange(17), batch_size, batch_size, 0), epoch):
                 found[batch.indices] = batch.inputs
         return found
@@ -77,8 +79,8 @@ def test_images_do_not_depend_on_processes_or_batches() -> None:
 
 def test_only_images_that_are_decoded_in_every_pass_are_streamed() -> None:
     pixels = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
-    encoded = Encoded(4, list, str)
-    sources = (MemoryPixels(pixels), StreamedPixels(encoded, View(16), 0))
+    encoded = EncodedImages(4, list, str)
+    sources = (MemoryImageStore(pixels), StreamedImageStore(encoded, EvalTransform(16), 0))
     loaders = [ImageLoader(source, np.arange(4), PLAIN, 16, CPU, Shard()) for source in sources]
     assert [loader.streamed for loader in loaders] == [False, True]
     assert not FeatureLoader([pixels], np.arange(4), CPU, Shard()).streamed
@@ -96,7 +98,7 @@ def test_waiting_counts_the_time_within_next_and_changes_nothing() -> None:
             inside += time.perf_counter() - began
             yield batch
 
-    waited = Waited(slow())
+    waited = TimedIterator(slow())
     began = time.perf_counter()
     seen = []
     for batch in waited:

@@ -11,9 +11,9 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value
 from PIL import Image as Pillow
 
+from zoo.config.recipe import Data
 from zoo.data.source import ADVICE, image_column, label_column, open_source
 from zoo.errors import DataError, PluginError, UnknownName, UsageError
-from zoo.recipe import Data
 
 Tree = Callable[..., Path]
 Picture = Callable[..., Pillow.Image]

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from zoo.data.split import carve, stratified
+from zoo.data.split import split_off, stratified
 from zoo.errors import DataError
 
 SIZES = [(50, 50), (100, 10, 1), (3, 3, 3), (1, 1, 1, 1), (997, 2, 1), (7, 13, 29, 31), (1000,) * 10]
@@ -65,7 +65,7 @@ def test_carving_parts_the_rows_and_leaves_some_of_each_class(
     sizes: tuple[int, ...], fraction: float, leave: int
 ) -> None:
     labels = labels_of(sizes)
-    kept, carved = carve(labels, fraction, 5, leave)
+    kept, carved = split_off(labels, fraction, 5, leave)
     assert sorted([*kept, *carved]) == list(range(len(labels)))
     assert np.bincount(labels[kept], minlength=len(sizes)).min() >= leave
     assert np.bincount(labels[carved], minlength=len(sizes)).min() >= 1

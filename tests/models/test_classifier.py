@@ -3,11 +3,11 @@ import torch
 from small import CLASSES, classifier, images, logits, spec
 from torch import nn
 
+from zoo.config.recipe import Model
 from zoo.contracts import FeatureInfo
 from zoo.errors import ModelError, PluginError
 from zoo.models.backbone import build_backbone
 from zoo.models.classifier import Classifier, build_classifier, evaluating, feature_info, halves, output_shape
-from zoo.recipe import Model
 
 ZOO_PETS = """
 import timm, torch

@@ -7,15 +7,15 @@ from processes import here, tiny
 from small import CLASSES, classifier, images, logits, recipe, spec
 
 import zoo
+from zoo.config.loading import parse_recipe
+from zoo.data.image_store import EvalTransform
 from zoo.data.loader import Normalise
-from zoo.data.pixels import View
 from zoo.errors import ModelError, RecipeError, UsageError
-from zoo.loading import parse_recipe
 from zoo.models.backbone import build_backbone
 from zoo.models.classifier import Classifier, build_classifier, halves
-from zoo.models.folder import readable_by_timm, save_model
-from zoo.models.groups import parameter_groups
-from zoo.models.transfer import Beside, Cut, Outputs, stage_names
+from zoo.models.param_groups import parameter_groups
+from zoo.models.saved import readable_by_timm, save_model
+from zoo.models.transfer import ConcatBackbones, FrozenSplit, PretrainedLogits, stage_names
 from zoo.verbs.evaluate import evaluate
 from zoo.verbs.finetune import finetune
 
@@ -66,7 +66,7 @@ def test_every_way_is_saved_and_loaded_bit_for_bit(way, tmp_path):
         model,
         made,
         CLASSES,
-        View(32, 1.0, 3),
+        EvalTransform(32, 1.0, 3),
         Normalise((0.5,) * 3, (0.5,) * 3, False),
         lambda config: "# card\n",
     )
@@ -85,7 +85,7 @@ def test_stacking_keeps_the_pretrained_classifier_below_a_linear_layer():
     plain = build_backbone(spec(), 32)
     torch.manual_seed(0)
     model = build_classifier(spec(top="stack"), 5, 32)
-    assert isinstance(model.backbone, Outputs)
+    assert isinstance(model.backbone, PretrainedLogits)
     assert torch.equal(logits(model.backbone.backbone, images()), logits(plain, images()))
     assert [tuple(p.shape) for p in model.head.parameters()] == [(5, 1000), (5,)]
     assert "backbone.backbone.fc.weight" in parameter_groups(model, 32)["stage5"]
@@ -110,7 +110,9 @@ def test_a_block_before_a_kept_classifier_changes_nothing_at_first(backbone, tmp
     assert torch.equal(logits(model, images()), logits(plain, images()))
     made = recipe(backbone, options={"num_classes": 5}, top="keep", insert=4)
     normalise = Normalise((0.5,) * 3, (0.5,) * 3, False)
-    save_model(tmp_path / "model", model, made, CLASSES, View(32, 1.0, 3), normalise, lambda config: "# card\n")
+    save_model(
+        tmp_path / "model", model, made, CLASSES, EvalTransform(32, 1.0, 3), normalise, lambda config: "# card\n"
+    )
     assert torch.equal(logits(zoo.load(tmp_path / "model").model, images()), logits(model, images()))
 
 
@@ -140,7 +142,7 @@ def test_a_cut_computes_what_timm_taps_there_with_fewer_parameters(family):
         tapped = whole.forward_intermediates(x, indices=[index], intermediates_only=True)[-1]
     torch.manual_seed(0)
     model = build_classifier(spec(family, cut=stage), 5, size).eval()
-    assert isinstance(model.backbone, Cut)
+    assert isinstance(model.backbone, FrozenSplit)
     with torch.inference_mode():
         assert torch.equal(model.backbone.forward_features(x), tapped)
     count = sum(p.numel() for p in model.backbone.parameters())
@@ -169,7 +171,7 @@ def test_backbones_side_by_side_see_images_normalised_as_each_was_pretrained():
         return (pixels - mean) / std
 
     with torch.inference_mode():
-        together = Beside(members, 3).forward_features(normalised(members[0]))
+        together = ConcatBackbones(members, 3).forward_features(normalised(members[0]))
         alone = torch.cat([member(normalised(member)) for member in members], 1)
     torch.testing.assert_close(together, alone)
 

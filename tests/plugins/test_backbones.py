@@ -17,9 +17,9 @@ from torch import nn
 from zoo.contracts import HEAD
 from zoo.models.backbone import INTERFACE, build_backbone
 from zoo.models.classifier import halves
-from zoo.models.groups import parameter_groups
+from zoo.models.param_groups import parameter_groups
 from zoo.plugins import find_backbone
-from zoo.signature import signature
+from zoo.plugins.signature import signature
 from zoo.testing import check_backbone
 from zoo.timm_index import timm_models
 

@@ -145,7 +145,7 @@ def test_options_that_make_no_sense(stages):
 
 def test_without_the_hub_it_says_so(tmp_path):
     code = (
-        "from zoo.recipe import Model; from zoo.models.backbone import build_backbone\n"
+        "from zoo.config.recipe import Model; from zoo.models.backbone import build_backbone\n"
         "try: build_backbone(Model(backbone='deform_resnet50'), 64)\n"
         "except Exception as error: print(f'{type(error).__name__}: {error}')"
     )

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 from small import classifier, images, logits, spec
 
+from zoo.data.image_store import EvalTransform
 from zoo.data.loader import Normalise
-from zoo.data.pixels import View
 from zoo.errors import ModelError
 from zoo.models.backbone import build_backbone, config, native_size
 from zoo.models.classifier import Classifier
@@ -143,7 +143,7 @@ def lights() -> Image.Image:
 
 def seen(model: torch.nn.Module, picture: Image.Image, size: int) -> torch.Tensor:
     """Probabilities of ImageNet's 1000 classes."""
-    pixels = torch.tensor(View(size)(picture))[None]
+    pixels = torch.tensor(EvalTransform(size)(picture))[None]
     return logits(model, Normalise((0.5,) * 3, (0.5,) * 3, False)(pixels)).softmax(1)[0]
 
 

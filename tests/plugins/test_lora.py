@@ -6,12 +6,12 @@ import torch
 from processes import here, tiny
 from small import classifier, images, logits, spec
 
+from zoo.config.recipe import Named
 from zoo.errors import UsageError
 from zoo.models.adapter import adapt
 from zoo.models.classifier import build_classifier
-from zoo.models.groups import parameter_groups
+from zoo.models.param_groups import parameter_groups
 from zoo.plugins import installed
-from zoo.recipe import Named
 from zoo.verbs.evaluate import evaluate
 from zoo.verbs.finetune import finetune
 

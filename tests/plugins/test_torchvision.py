@@ -225,7 +225,7 @@ def test_a_server_that_never_answers(serve, monkeypatch):
 def test_the_zoo_passes_the_sentence_on(tmp_path):
     """No network, by a proxy that nobody runs; a fresh process, as proxies are read once."""
     code = (
-        "from zoo.recipe import Model; from zoo.models.backbone import build_backbone\n"
+        "from zoo.config.recipe import Model; from zoo.models.backbone import build_backbone\n"
         "try: build_backbone(Model(backbone='squeezenet1_1'), 64)\n"
         "except Exception as error: print(f'{type(error).__name__}: {error}')"
     )

@@ -10,9 +10,9 @@ import zoo_tutorial.head
 import zoo_tutorial.schedule
 from small import classifier, images, logits
 
-from zoo.models.groups import parameter_groups
+from zoo.models.param_groups import parameter_groups
 from zoo.plugins import find
-from zoo.scaffold import plugin_files
+from zoo.verbs.new_plugin import plugin_files
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 SHOWN = set(re.findall(r"<!-- file plugins/zoo-tutorial/(\S+) -->", (PLUGINS / "README.md").read_text()))

@@ -7,7 +7,7 @@ import pytest
 
 from zoo import testing
 from zoo.plugins import KINDS
-from zoo.testing.inspection import asked
+from zoo.testing.checks import asked
 from zoo.testing.report import Found, Outcome, Skip, gathered, judge, some
 
 

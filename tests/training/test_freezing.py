@@ -14,12 +14,12 @@ from timm.layers import (
 from timm.layers.grn import GlobalResponseNorm
 from torch import nn
 
+from zoo.config.recipe import Optim
 from zoo.contracts import HEAD, Phase
 from zoo.errors import UsageError
 from zoo.models.classifier import Classifier
-from zoo.models.groups import parameter_groups
 from zoo.models.mode import evaluating
-from zoo.recipe import Optim
+from zoo.models.param_groups import parameter_groups
 from zoo.training.freezing import biases, freeze, norms, train_mode, trained
 from zoo.training.optim import build_optimizer
 from zoo.training.plan import plan_phases

@@ -8,10 +8,10 @@ import torch
 from small import classifier, images
 from torch import nn
 
+from zoo.config.recipe import Optim
 from zoo.contracts import HEAD, Phase
 from zoo.errors import UnknownName, UsageError
-from zoo.models.groups import parameter_groups
-from zoo.recipe import Optim
+from zoo.models.param_groups import parameter_groups
 from zoo.schedules.rate import lr_factor
 from zoo.training import checkpoint
 from zoo.training.freezing import freeze

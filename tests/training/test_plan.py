@@ -8,7 +8,7 @@ from small import classifier, images, recipe
 from zoo.contracts import HEAD, Phase
 from zoo.data.loader import shuffled
 from zoo.errors import PluginError, UsageError
-from zoo.models.groups import parameter_groups
+from zoo.models.param_groups import parameter_groups
 from zoo.training.plan import Costs, is_head_only, lay_out, measure, plan_phases, steps_per_epoch, training_bytes
 
 GROUPS = {"stem": ("a",), "stage1": ("b",), HEAD: ("c", "d")}

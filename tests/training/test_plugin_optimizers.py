@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.config.recipe import Optim
 from zoo.contracts import HEAD, Phase
 from zoo.errors import PluginError, UsageError
-from zoo.recipe import Optim
 from zoo.training.optim import build_optimizer, set_lr
 
 GROUPS = {"stem": ("0.weight", "0.bias"), HEAD: ("1.weight", "1.bias")}

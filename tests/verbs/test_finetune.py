@@ -13,8 +13,8 @@ from PIL import Image
 from processes import epochs, run, tiny, weights_hash
 
 import zoo
+from zoo.config.loading import load_recipe, read_recipe
 from zoo.errors import DataError, NonFiniteLoss, RunError, UsageError
-from zoo.loading import load_recipe, read_recipe
 from zoo.models.classifier import build_classifier
 from zoo.reporting import Reporter
 from zoo.verbs.finetune import finetune, plan

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.loading import parse_recipe
+from zoo.config.loading import parse_recipe
 from zoo.plugins import Plugin, installed
 from zoo.verbs.inspection import faults, inspect, recipe_faults
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from processes import done, here, stop_at, tiny, weights_hash
 
-from zoo.loading import load_recipe, read_recipe
+from zoo.config.loading import load_recipe, read_recipe
 from zoo.reporting import Reporter
 from zoo.verbs.finetune import finetune, plan, resume
 

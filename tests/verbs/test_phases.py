@@ -11,11 +11,11 @@ from processes import epochs, here, stop_at, tiny, weights_hash
 from safetensors.torch import load_file
 from torch import nn
 
+from zoo.config.loading import read_recipe
 from zoo.contracts import HEAD
-from zoo.loading import read_recipe
 from zoo.reporting import Reporter
 from zoo.training import checkpoint
-from zoo.training.parts import build
+from zoo.training.setup import build
 from zoo.verbs.finetune import finetune, plan, resume
 
 ALIVE = "model.options.zero_init_last=false"

@@ -8,8 +8,8 @@ import pytest
 from processes import epochs, here, tiny
 
 import zoo
-from zoo import cache
 from zoo.errors import NonFiniteLoss, UnknownName, UsageError
+from zoo.storage import feature_cache
 
 SMALL = ["train.epochs=2", "data.limit=40", "train.precision=fp32", "model.head.dropout=0"]
 
@@ -19,7 +19,10 @@ def test_a_row_is_what_finetune_reaches(tmp_path: Path, monkeypatch: pytest.Monk
     rows = zoo.probe(str(tiny(tmp_path)), SMALL[:3], heads=["linear", "mlp"], rates=[1e-3, 1e-1], decays=[0.0, 0.1])
     assert len(rows) == 8 and len({(row["head"], row["lr"], row["weight_decay"]) for row in rows}) == 8
     assert [row["accuracy"] for row in rows] == sorted((row["accuracy"] for row in rows), reverse=True)
-    assert sorted(entry.facts["read"] for entry in cache.entries()) == ["forward_features"] * 2 + ["pre_logits"] * 2
+    assert (
+        sorted(entry.facts["read"] for entry in feature_cache.entries())
+        == ["forward_features"] * 2 + ["pre_logits"] * 2
+    )
     for row in (rows[0], rows[-1]):
         keys = {"model.head.name": "head", "optim.lr": "lr", "optim.weight_decay": "weight_decay"}
         settings = [f"{key}={row[name]}" for key, name in keys.items()]

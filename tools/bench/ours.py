@@ -9,8 +9,8 @@ from pathlib import Path
 from setting import Setting
 
 import zoo
-from zoo.loading import parse_recipe
-from zoo.recipe import Recipe
+from zoo.config.loading import parse_recipe
+from zoo.config.recipe import Recipe
 from zoo.reporting import Reporter
 
 BASE = """

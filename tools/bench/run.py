@@ -22,7 +22,7 @@ import training
 from row import HEADER, LeftOut, Row, line
 from setting import CLOCKS, Setting
 
-from zoo.environment import processor, versions
+from zoo.config.environment import processor, versions
 
 ROWS: dict[str, Callable[[Setting], Iterator[Row | LeftOut]]] = {
     "startup": startup.startup,

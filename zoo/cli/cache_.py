@@ -22,20 +22,22 @@ def command(action: str, json_: bool) -> int:
     They are made again when they are needed. ZOO_CACHE names the folder, ZOO_CACHE_GB the most they may take (20); what
     was not used for longest goes first.
     """
-    from zoo import cache
+    from zoo.storage import feature_cache
 
     if action == "clear":
-        freed = cache.clear()
+        freed = feature_cache.clear()
         print_json({"freed_bytes": freed}) if json_ else click.echo(f"{freed / 1e6:,.1f} MB are free again")
         return 0
-    budget, entries = cache.budget(), cache.entries()
+    budget, entries = feature_cache.budget(), feature_cache.entries()
     if json_:
-        print_json({"folder": str(cache.shelf()), "budget_bytes": budget, "entries": [_facts(e) for e in entries]})
+        print_json(
+            {"folder": str(feature_cache.shelf()), "budget_bytes": budget, "entries": [_facts(e) for e in entries]}
+        )
         return 0
     print_table([_row(entry) for entry in entries], COLUMNS)
     total = sum(entry.bytes for entry in entries)
     click.echo(
-        f"{len(entries)} entries, {total / 1e6:,.1f} MB of at most {budget / 1e6:,.0f}, in {cache.shelf()}",
+        f"{len(entries)} entries, {total / 1e6:,.1f} MB of at most {budget / 1e6:,.0f}, in {feature_cache.shelf()}",
         err=True,
     )
     return 0

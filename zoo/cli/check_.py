@@ -18,7 +18,7 @@ def command(recipe: str, overrides: tuple[str, ...], json_: bool) -> int:
     \b
     zoo check mine.yaml
     """
-    from zoo.loading import load_recipe
+    from zoo.config.loading import load_recipe
     from zoo.verbs.inspection import recipe_faults
 
     try:

@@ -18,7 +18,7 @@ def command(recipe: str, file: str, json_: bool) -> int:
     \b
     zoo copy cifar10-densenet mine.yaml
     """
-    from zoo.catalog import find_recipe
+    from zoo.config.catalog import find_recipe
 
     source, target = find_recipe(recipe), Path(file)
     target = target if target.suffix in (".yaml", ".yml") else target.with_name(target.name + ".yaml")

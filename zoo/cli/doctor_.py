@@ -45,7 +45,7 @@ def _installation(json_: bool) -> int:
 
 
 def _data(name: str, overrides: tuple[str, ...], json_: bool) -> int:
-    from zoo.cli.screen import Screen
+    from zoo.cli.console import Screen
     from zoo.verbs.audit import audit
 
     document = audit(name, overrides, Screen())
@@ -109,7 +109,7 @@ def _named(problems: Mapping[str, str]) -> str:
 
 
 def _memory(document: Mapping[str, Any]) -> str:
-    from zoo.cli.screen import duration, in_bytes
+    from zoo.cli.console import duration, in_bytes
 
     memory, seconds = document["memory"], document["decoding"]["train_seconds"]
     time = f" (about {duration(seconds)})" if seconds is not None else ""

@@ -23,7 +23,7 @@ def command(folder: str, overrides: tuple[str, ...], split: str, json_: bool) ->
     zoo evaluate runs/my-run
     zoo evaluate runs/my-run/model data.source=photos
     """
-    from zoo.cli.screen import Screen
+    from zoo.cli.console import Screen
     from zoo.verbs.evaluate import evaluate
 
     metrics = evaluate(folder, overrides, split, Screen())

@@ -11,13 +11,13 @@ from zoo.cli.output import as_json, print_json, print_metrics
 
 
 def recipe_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from zoo.catalog import recipes
+    from zoo.config.catalog import recipes
 
     return [r.name for r in recipes() if r.name.startswith(incomplete)]
 
 
 def _keys(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from zoo.recipe import Recipe, sections
+    from zoo.config.recipe import Recipe, sections
 
     return [f"{key}=" for key, _, section in sections(Recipe) if section is None and key.startswith(incomplete)]
 
@@ -56,8 +56,8 @@ def command(
     zoo finetune --recipe quickstart
     zoo finetune --recipe images data.source=photos train.epochs=20
     """
-    from zoo.loading import load_recipe
-    from zoo.run import Run, default_folder
+    from zoo.config.loading import load_recipe
+    from zoo.storage.run_folder import Run, default_folder
 
     if out == "":
         raise click.UsageError("--out: '' is no folder; name one, or leave --out away", click.get_current_context())
@@ -67,7 +67,7 @@ def command(
 
         check_ready(push)
     if processes > 1 and "RANK" not in os.environ:
-        from zoo.launch import launch
+        from zoo.distributed.launch import launch
 
         folder = Path(out or default_folder(recipe))
         if not dry_run:
@@ -85,7 +85,7 @@ def _arguments(
 
 def _train(loaded, recipe: str, out: str | None, dry_run: bool, push: str | None, json_: bool) -> int:
     reporter = reporter_of_rank()
-    from zoo.run import default_folder
+    from zoo.storage.run_folder import default_folder
     from zoo.verbs.finetune import finetune, plan
 
     if dry_run:
@@ -117,7 +117,7 @@ def finish(train, json_: bool) -> int:
         if json_:
             print_json(result)
         else:
-            from zoo.cli.screen import duration
+            from zoo.cli.console import duration
 
             print_metrics(result)
             click.echo(
@@ -136,12 +136,12 @@ def is_main() -> bool:
 
 def reporter_of_rank():
     """The screen on the main process, silence on the others; a launched process also ends with its launcher."""
-    from zoo.launch import end_with_launcher
+    from zoo.distributed.launch import end_with_launcher
     from zoo.reporting import Reporter
 
     end_with_launcher()
     if not is_main():
         return Reporter()
-    from zoo.cli.screen import Screen
+    from zoo.cli.console import Screen
 
     return Screen()

@@ -2,9 +2,9 @@
 
 import click
 
-from zoo.cli.screen import span
+from zoo.cli.console import span
 from zoo.contracts import Phase
-from zoo.verbs.schedule import Layout
+from zoo.verbs.schedule_layout import Layout
 
 TEXT = ("trains", "rate", "")
 """Columns that start at the left; numbers end at the right."""

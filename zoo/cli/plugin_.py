@@ -41,9 +41,9 @@ def check(which: str | None, slow: bool, timeout: float | None, json_: bool) -> 
     \b
     zoo plugin check ./zoo-paw
     """
-    from zoo.testing.found import chosen, entry_points
+    from zoo.testing.distributions import chosen, entry_points
     from zoo.testing.report import judge
-    from zoo.testing.tryout import try_out
+    from zoo.testing.sandbox import try_out
 
     seconds = timeout or (TIMEOUT_SLOW_S if slow else TIMEOUT_S)
     told: list[tuple[str, Any]] = []
@@ -86,7 +86,7 @@ def new(name: str, kind: str, out: str, json_: bool) -> int:
     \b
     zoo plugin new paw --kind schedule
     """
-    from zoo.scaffold import write_plugin
+    from zoo.verbs.new_plugin import write_plugin
 
     files = write_plugin(name, kind, Path(out))
     folder = Path(out) / name

@@ -33,7 +33,7 @@ def command(
     """
     from shlex import quote
 
-    from zoo.cli.screen import Screen
+    from zoo.cli.console import Screen
     from zoo.verbs import probe as verb
 
     rows = verb.probe(recipe, overrides, heads or verb.HEADS, rates or verb.RATES, decays, Screen())

@@ -33,7 +33,7 @@ def command(source: str, repo: str | None, dry_run: bool, yes: bool, json_: bool
     zoo push runs/my-run ann/pets
     zoo push runs/my-run ann/pets --dry-run
     """
-    from zoo.cli.screen import Screen
+    from zoo.cli.console import Screen
     from zoo.hub.repository import Destination
     from zoo.verbs.push import push
 

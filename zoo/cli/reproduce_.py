@@ -23,7 +23,7 @@ def command(name: str, overrides: tuple[str, ...], out: str | None, tolerance: f
     \b
     zoo reproduce ann/pets data.source=photos
     """
-    from zoo.cli.screen import Screen
+    from zoo.cli.console import Screen
     from zoo.verbs.reproduce import reproduce
 
     result = reproduce(name, overrides, out, tolerance, Screen())

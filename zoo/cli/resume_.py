@@ -18,7 +18,7 @@ def command(run: str, json_: bool) -> int:
     \b
     zoo resume runs/quickstart-20260101-120000
     """
-    from zoo.run import Run
+    from zoo.storage.run_folder import Run
 
     if not run:
         raise click.UsageError("'' is no run folder", click.get_current_context())
@@ -26,7 +26,7 @@ def command(run: str, json_: bool) -> int:
     folder.check_started()
     processes = json.loads(folder.environment.read_text())["processes"] if folder.environment.is_file() else 1
     if processes > 1 and "RANK" not in os.environ:
-        from zoo.launch import launch
+        from zoo.distributed.launch import launch
 
         return launch(["resume", run, *(["--json"] if json_ else [])], processes)
     reporter = reporter_of_rank()

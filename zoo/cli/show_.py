@@ -54,7 +54,7 @@ def command(
 
 
 def _is_recipe(name: str) -> bool:
-    from zoo.catalog import recipes
+    from zoo.config.catalog import recipes
 
     if name.startswith(ELSEWHERE):
         return False
@@ -66,8 +66,8 @@ def _is_recipe(name: str) -> bool:
 
 
 def _recipe(name: str, json_: bool) -> int:
-    from zoo.catalog import find_recipe
-    from zoo.resolved import resolved
+    from zoo.config.catalog import find_recipe
+    from zoo.config.resolved_cache import resolved
 
     path = find_recipe(name)
     found = resolved(path)
@@ -85,7 +85,7 @@ def _recipe(name: str, json_: bool) -> int:
 def _part(name: str, json_: bool) -> int:
     """Every part of this name, of any kind."""
     from zoo.plugins import KINDS, installed
-    from zoo.signature import signature
+    from zoo.plugins.signature import signature
     from zoo.timm_index import timm_models, timm_optimizers
 
     found = []
@@ -143,12 +143,12 @@ def _layout(
 ) -> int:
     """A schedule as a table, as JSON, and as a picture."""
     from zoo.cli.layout import print_layout
-    from zoo.verbs.schedule import lay_out
+    from zoo.verbs.schedule_layout import lay_out
 
     layout = lay_out(name, options, epochs, backbone)
     print_json(layout.document()) if json_ else print_layout(layout)
     if png:
-        from zoo.verbs.picture import draw
+        from zoo.verbs.schedule_plot import draw
 
         draw(layout, Path(png))
         click.echo(f"wrote {png}", err=True)
@@ -156,7 +156,7 @@ def _layout(
 
 
 def _known() -> list[str]:
-    from zoo.catalog import recipes
+    from zoo.config.catalog import recipes
     from zoo.plugins import KINDS, installed
     from zoo.timm_index import timm_models
 
@@ -178,7 +178,7 @@ def _print_part(part: dict) -> None:
 
 
 def _schema(json_: bool) -> int:
-    from zoo.recipe import Recipe, sections
+    from zoo.config.recipe import Recipe, sections
 
     if json_:
         print_json(Recipe.model_json_schema())

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from zoo.data.dataset import ImageData, Split
-from zoo.data.images import STRIP, Header, UnreadableImage, header
-from zoo.data.pixels import View, cores
+from zoo.data.decoding import STRIP, Header, UnreadableImage, header
+from zoo.data.image_store import EvalTransform, cores
 
 SAMPLE = 2000
 """At most so many pictures are looked at."""
@@ -25,7 +25,7 @@ TIMED_S = 1.0
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageInfo:
     """One picture: whose it is, what its file says, and what is wrong. header and digest are None if it is unreadable."""
 
     split: str
@@ -38,10 +38,10 @@ class Look:
     oddity: str = ""
 
 
-def look_at(data: ImageData, view: View, tick: Callable[[int], None]) -> list[Look]:
+def look_at(data: ImageData, view: EvalTransform, tick: Callable[[int], None]) -> list[ImageInfo]:
     """At most SAMPLE pictures of all splits, evenly spread, each decoded. tick: called with the number just done."""
     total = sum(map(len, data.splits.values()))
-    found: list[Look] = []
+    found: list[ImageInfo] = []
     with ThreadPoolExecutor(cores()) as pool:
         for name, split in data.splits.items():
             count = max(1, min(len(split), len(split) * SAMPLE // total))
@@ -52,15 +52,15 @@ def look_at(data: ImageData, view: View, tick: Callable[[int], None]) -> list[Lo
     return found
 
 
-def _look(name: str, split: Split, index: int, view: View) -> Look:
+def _look(name: str, split: Split, index: int, view: EvalTransform) -> ImageInfo:
     about = (name, index, int(split.labels[index]), split.encoded.name(index))
     record = split.encoded.read([index])[0]
     try:
         says, pixels = header(record), view(record)
     except UnreadableImage as problem:
-        return Look(*about, fault=str(problem))
+        return ImageInfo(*about, fault=str(problem))
     stored = record["bytes"] if record["bytes"] is not None else Path(record["path"]).read_bytes()
-    return Look(*about, says, hashlib.blake2b(stored).digest(), oddity=_oddity(says, pixels, record))
+    return ImageInfo(*about, says, hashlib.blake2b(stored).digest(), oddity=_oddity(says, pixels, record))
 
 
 def _oddity(says: Header, pixels: np.ndarray, record: dict[str, Any]) -> str:
@@ -77,9 +77,9 @@ def _oddity(says: Header, pixels: np.ndarray, record: dict[str, Any]) -> str:
     return ""
 
 
-def twins(looks: Sequence[Look], classes: Sequence[str]) -> dict[str, str]:
+def duplicates(looks: Sequence[ImageInfo], classes: Sequence[str]) -> dict[str, str]:
     """Pictures that are, byte for byte, also in another split or class: name -> where."""
-    first: dict[bytes, Look] = {}
+    first: dict[bytes, ImageInfo] = {}
     found = {}
     for look in looks:
         if look.digest is None:
@@ -90,12 +90,12 @@ def twins(looks: Sequence[Look], classes: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def kinds(looks: Sequence[Look]) -> dict[str, int]:
+def kinds(looks: Sequence[ImageInfo]) -> dict[str, int]:
     """How many of each format and mode, the most frequent first: {"JPEG RGB": 1900}."""
     return dict(Counter(f"{x.header.format} {x.header.mode}" for x in looks if x.header).most_common())
 
 
-def sizes(looks: Sequence[Look]) -> dict[str, list[int]]:
+def sizes(looks: Sequence[ImageInfo]) -> dict[str, list[int]]:
     """Width and height in pixels: the medians, and those of the smallest and the largest picture; empty without any."""
     found = sorted((x.header.size for x in looks if x.header), key=lambda size: (size[0] * size[1], size))
     if not found:
@@ -104,7 +104,7 @@ def sizes(looks: Sequence[Look]) -> dict[str, list[int]]:
     return {"median": median, "smallest": list(found[0]), "largest": list(found[-1])}
 
 
-def speed(split: Split, looks: Sequence[Look], view: View, threads: int) -> float:
+def speed(split: Split, looks: Sequence[ImageInfo], view: EvalTransform, threads: int) -> float:
     """Images a second that so many threads decode, of those `looks` of the split that can be read; 0 without any."""
     readable = [look.index for look in looks if look.header]
     records = split.encoded.read(readable[:: max(1, len(readable) // TIMED)])

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from zoo.data.device import on_device
-from zoo.data.random import stream, uniform
-from zoo.recipe import Augment
+from zoo.config.recipe import Augment
+from zoo.data.rng import stream, uniform
+from zoo.data.transfer import on_device
 
 FLIP, SHIFT_Y, SHIFT_X, AREA, ASPECT, TOP, LEFT, ANGLE, BRIGHT, CONTRAST, SATURATION = range(11)
 ERASE, ERASE_AREA, ERASE_ASPECT, ERASE_TOP, ERASE_LEFT = range(11, 16)
 
 
 @dataclass(frozen=True)
-class Draws:
+class SampleRng:
     """Uniform numbers for the images `indices` in one epoch."""
 
     seed: int
@@ -29,7 +29,7 @@ class Draws:
         return low + (high - low) * uniform(self.seed, self.epoch, self.indices, draw)
 
 
-def augment(images: torch.Tensor, how: Augment, draws: Draws, size: int) -> torch.Tensor:
+def augment(images: torch.Tensor, how: Augment, draws: SampleRng, size: int) -> torch.Tensor:
     """uint8 (B, C, S, S) -> (B, C, size, size), uint8 while only whole pixels moved, else float32 in 0..255."""
     resample = how.crop == "resized" or how.rotate
     images = _resampled(images, how, draws, size) if resample else _moved(images, how, draws)
@@ -38,7 +38,7 @@ def augment(images: torch.Tensor, how: Augment, draws: Draws, size: int) -> torc
     return images
 
 
-def erase(images: torch.Tensor, probability: float, draws: Draws) -> torch.Tensor:
+def erase(images: torch.Tensor, probability: float, draws: SampleRng) -> torch.Tensor:
     """Normalised images with a random rectangle of 2-33 % of the area set to 0, the mean."""
     if not probability:
         return images
@@ -59,7 +59,7 @@ def _span(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:
     return (at >= start[:, None]) & (at < (start + length)[:, None])
 
 
-def _moved(images: torch.Tensor, how: Augment, draws: Draws) -> torch.Tensor:
+def _moved(images: torch.Tensor, how: Augment, draws: SampleRng) -> torch.Tensor:
     """Flips and padded crops: every pixel keeps its value."""
     if not how.flip and how.crop == "none":
         return images
@@ -82,7 +82,7 @@ def _mirrored(at: torch.Tensor, size: int) -> torch.Tensor:
     return torch.where(at >= size, 2 * (size - 1) - at, at)
 
 
-def _resampled(images: torch.Tensor, how: Augment, draws: Draws, size: int) -> torch.Tensor:
+def _resampled(images: torch.Tensor, how: Augment, draws: SampleRng, size: int) -> torch.Tensor:
     """Resized crop, rotation, shift and flip as one affine map and one bilinear sampling."""
     if how.crop == "resized":
         area = draws(AREA, how.min_scale, 1.0)
@@ -102,7 +102,7 @@ def _resampled(images: torch.Tensor, how: Augment, draws: Draws, size: int) -> t
     return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
 
 
-def _jittered(images: torch.Tensor, by: float, draws: Draws) -> torch.Tensor:
+def _jittered(images: torch.Tensor, by: float, draws: SampleRng) -> torch.Tensor:
     bright, contrast, saturation = (
         on_device(draws(d, 1 - by, 1 + by), images.device).view(-1, 1, 1, 1) for d in (BRIGHT, CONTRAST, SATURATION)
     )

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, Image
 
-from zoo.data.labels import absent, check_carving, check_train, class_indices, class_names, unlabelled
-from zoo.data.pixels import Encoded
+from zoo.config.recipe import Data
+from zoo.data.image_store import EncodedImages
+from zoo.data.labels import absent, check_splitting_off, check_train, class_indices, class_names, unlabelled
 from zoo.data.source import SPLIT_NAMES, image_column, label_column, open_source
-from zoo.data.split import carve, stratified
+from zoo.data.split import split_off, stratified
 from zoo.errors import DataError, UnknownName
-from zoo.recipe import Data
 
 PROBES = 64
 """Images per split that enter the fingerprint."""
@@ -26,7 +26,7 @@ class Split:
     """One split: labels int64 (N,), the images still encoded, and the split they were taken from."""
 
     labels: np.ndarray
-    encoded: Encoded
+    encoded: EncodedImages
     origin: str
 
     def __len__(self) -> int:
@@ -61,10 +61,10 @@ def load_data(data: Data, seed: int) -> ImageData:
     parts = {k: _rows(raw[name], name, k, image, label, classes) for k, name in names.items() if k not in blank}
     check_train(parts["train"].labels, classes)
     missing = [kind for kind in ("test", "validation") if kind not in parts]
-    check_carving(parts["train"].labels, classes, missing)
+    check_splitting_off(parts["train"].labels, classes, missing)
     for done, kind in enumerate(missing):
         fraction, own_seed = getattr(data, f"{kind}_fraction"), seed + CARVE_SEEDS[kind]
-        kept, carved = carve(parts["train"].labels, fraction, own_seed, leave=len(missing) - done)
+        kept, carved = split_off(parts["train"].labels, fraction, own_seed, leave=len(missing) - done)
         parts[kind] = parts["train"].take(carved, f", stratified {fraction:g}, seed {own_seed}")
         parts["train"] = parts["train"].take(kept)
     if data.limit is not None:
@@ -159,7 +159,7 @@ class Rows:
 
     def finished(self) -> Split:
         """As a Split that worker processes can be given."""
-        return Split(self.labels, Encoded(len(self.labels), self.read, self.called), self.name + self.how)
+        return Split(self.labels, EncodedImages(len(self.labels), self.read, self.called), self.name + self.how)
 
 
 def _assigned(raw: dict[str, Dataset], data: Data) -> dict[str, str]:

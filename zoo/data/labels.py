@@ -76,7 +76,7 @@ def check_train(labels: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
-def check_carving(labels: np.ndarray, names: Sequence[str], kinds: Sequence[str]) -> None:
+def check_splitting_off(labels: np.ndarray, names: Sequence[str], kinds: Sequence[str]) -> None:
     """Every class must have a training image and one for each split in `kinds`, which are taken from train."""
     counts = np.bincount(labels, minlength=len(names))
     fewest = int(counts.argmin())

@@ -8,11 +8,11 @@ from functools import cache
 import numpy as np
 import torch
 
-from zoo.data.augment import Draws, augment, erase
-from zoo.data.device import alongside, on_device
-from zoo.data.pixels import Pixels, StreamedPixels
-from zoo.data.random import stream
-from zoo.recipe import Augment
+from zoo.config.recipe import Augment
+from zoo.data.augment import SampleRng, augment, erase
+from zoo.data.image_store import ImageStore, StreamedImageStore
+from zoo.data.rng import stream
+from zoo.data.transfer import alongside, on_device
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def in_order(rows: np.ndarray, batch_size: int, merge_single: bool = False) -> l
 class ImageLoader:
     """Batches of images: gathered, moved to the device, augmented (`how` given), normalised."""
 
-    pixels: Pixels
+    pixels: ImageStore
     labels: np.ndarray
     normalise: Normalise
     size: int
@@ -103,7 +103,7 @@ class ImageLoader:
     @property
     def streamed(self) -> bool:
         """Whether images are decoded anew in every pass."""
-        return isinstance(self.pixels, StreamedPixels)
+        return isinstance(self.pixels, StreamedImageStore)
 
     def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
         """This process's share of each batch in `order`."""
@@ -125,7 +125,7 @@ class ImageLoader:
     def _prepared(self, images: torch.Tensor, indices: torch.Tensor, epoch: int) -> torch.Tensor:
         if self.how is None:
             return self.normalise(images)
-        draws = Draws(self.seed, epoch, indices)
+        draws = SampleRng(self.seed, epoch, indices)
         return erase(self.normalise(augment(images, self.how, draws, self.size)), self.how.erase, draws)
 
 
@@ -161,7 +161,7 @@ class FeatureLoader:
 Loader = ImageLoader | FeatureLoader
 
 
-class Waited:
+class TimedIterator:
     """The same batches, and the `seconds` that their reader waited for them."""
 
     def __init__(self, batches: Iterable[Batch]) -> None:

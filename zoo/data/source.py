@@ -12,10 +12,10 @@ import pyarrow.parquet
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from zoo.config.recipe import Data
 from zoo.errors import DataError, PluginError, UnknownName, first_line
 from zoo.hub import hub, refusal
 from zoo.plugins import PLUGIN, calling, find
-from zoo.recipe import Data
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}

@@ -33,7 +33,7 @@ def _shares(sizes: np.ndarray, count: int, most: np.ndarray) -> np.ndarray:
     return shares
 
 
-def carve(labels: np.ndarray, fraction: float, seed: int, leave: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def split_off(labels: np.ndarray, fraction: float, seed: int, leave: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """(kept, carved): a stratified share of the rows taken out, at least one and never the last `leave` of a class.
 
     Every class needs more than `leave` rows.

@@ -1,15 +1,18 @@
-"""The Hugging Face Hub, asked politely.
+"""The Hugging Face Hub: a client with time limits, models that are downloaded and verified, one commit per push.
 
-reach        is it there?  fetches by other libraries (timm, datasets) fail fast and with advice
-client       its client with time limits, which sends the token only where nobody reads along
-pace         answers that trickle
-answers      what the Hub or the network says, in the user's words
-repository   what a repository holds, and one commit on top of exactly that
+client         the Hub's own client with time limits; sends the token over https or loopback only
+offline        is the Hub there? Fetches by other libraries (timm, datasets) fail fast and with advice
+slow_response  answers that trickle
+errors         what the Hub or the network says, in the user's words
+repository     what a repository holds, and one commit on top of exactly that
+download       a model: the revision is resolved to a commit, only the files of a model are fetched, every hash is compared
+verify_config  what config.json says, which a stranger wrote, is held against the weights before a model is made of it
+model_cache    models that were fetched before
 """
 
-from zoo.hub.answers import explained, refusal
-from zoo.hub.client import api, downloaded, patience, patient
-from zoo.hub.reach import go_offline, hub, reachable
+from zoo.hub.client import api, downloaded, patient, request_timeout
+from zoo.hub.errors import explained, refusal
+from zoo.hub.offline import go_offline, hub, reachable
 
 __all__ = [
     "api",
@@ -17,8 +20,8 @@ __all__ = [
     "explained",
     "go_offline",
     "hub",
-    "patience",
     "patient",
     "reachable",
     "refusal",
+    "request_timeout",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from zoo.errors import HubError, UsageError
-from zoo.hub.pace import watched
+from zoo.hub.slow_response import watched
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -19,7 +19,7 @@ TRIES = 3
 """How often a download is begun that the network cut, and an upload of a large file."""
 
 
-def patience() -> float:
+def request_timeout() -> float:
     """Seconds that the Hub may take for each answer: `ZOO_HUB_TIMEOUT_S`, else 60. Its client alone would wait for ever."""
     given = os.environ.get("ZOO_HUB_TIMEOUT_S") or str(WAIT_S)
     try:
@@ -36,7 +36,7 @@ def patient() -> None:
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
-    limit = patience()
+    limit = request_timeout()
 
     def hurry(request: Any) -> None:
         """Many calls of the client say themselves that they wait for ever."""

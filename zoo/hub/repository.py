@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from zoo.errors import HubError, ZooError
-from zoo.files import git_hash, sha256
-from zoo.hub.answers import explained
 from zoo.hub.client import downloaded
+from zoo.hub.errors import explained
+from zoo.storage.atomic import git_hash, sha256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

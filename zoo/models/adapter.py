@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from zoo.config.recipe import Named
 from zoo.contracts import Adapted
 from zoo.errors import PluginError, UsageError
 from zoo.models.classifier import Classifier
 from zoo.models.transfer import Wrapped
 from zoo.plugins import calling, find
-from zoo.recipe import Named
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from timm.models import get_model_traits, resolve_model_input_args
 from torch import nn
 
+from zoo.config.recipe import Model
 from zoo.errors import ModelError, PluginError, UsageError, ZooError
 from zoo.hub import hub
+from zoo.hub.download import PREFIX, fetch
 from zoo.plugins import find_backbone
-from zoo.recipe import Model
-from zoo.remote import PREFIX, fetch
 
 NEXT = (
     "Try model.pretrained=false (random weights), a path to a safetensors file, or the recipe quickstart (no network)"

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from zoo.config.recipe import Model
 from zoo.contracts import FeatureInfo
 from zoo.errors import ModelError, PluginError, UsageError
 from zoo.models import transfer
 from zoo.models.backbone import build_backbone, config, native_size, published_size
 from zoo.models.heads.pooled import Pooled
 from zoo.models.mode import evaluating
-from zoo.models.transfer import Bottleneck, Inserted
+from zoo.models.transfer import Bottleneck, WithAdapterBlock
 from zoo.plugins import calling, find
-from zoo.recipe import Model
 
 
 class Classifier(nn.Module):
@@ -66,7 +66,7 @@ def _with_head(
     reader = _reader(backbone, spec, size, weights)
     features = feature_info(reader, size, spec.in_chans)
     head = (Pooled if native else factory)(features, num_classes, **spec.head.options)
-    return Classifier(reader, Inserted(Bottleneck(features, spec.insert), head) if spec.insert else head)
+    return Classifier(reader, WithAdapterBlock(Bottleneck(features, spec.insert), head) if spec.insert else head)
 
 
 def _native(backbone: nn.Module, factory: Callable, spec: Model, num_classes: int, size: int) -> nn.Module | None:
@@ -81,14 +81,14 @@ def _native(backbone: nn.Module, factory: Callable, spec: Model, num_classes: in
 def _reader(backbone: nn.Module, spec: Model, size: int, weights: bool) -> nn.Module:
     """What a foreign head reads: the backbone itself, or what the recipe's way of transfer makes of it."""
     if spec.top == "stack":
-        return transfer.Outputs(backbone)
+        return transfer.PretrainedLogits(backbone)
     if spec.cut is not None:
         return transfer.cut(backbone, spec.cut, _blank(backbone, size, spec.in_chans))
     for member in (members := [backbone, *(build_backbone(other, size, weights) for other in _others(spec))]):
         if hasattr(member, "reset_classifier"):
             member.reset_classifier(0)
     if spec.beside:
-        return transfer.Beside(members, spec.in_chans)
+        return transfer.ConcatBackbones(members, spec.in_chans)
     features = _run(backbone, backbone.forward_features, size, spec.in_chans)
     return backbone if isinstance(features, torch.Tensor) else transfer.Intermediate(backbone, -1)
 
@@ -112,7 +112,7 @@ def _kept(backbone: nn.Module, spec: Model, num_classes: int, size: int) -> nn.M
     backbone.reset_classifier(0)
     features = transfer.PreLogits(backbone)
     block = Bottleneck(feature_info(features, size, spec.in_chans), spec.insert)
-    return Classifier(features, Inserted(block, halved.top))
+    return Classifier(features, WithAdapterBlock(block, halved.top))
 
 
 def feature_info(backbone: nn.Module, image_size: int, in_chans: int) -> FeatureInfo:
@@ -163,7 +163,7 @@ def idle_parameters(model: nn.Module, part: nn.Module, image_size: int, in_chans
 
 
 @dataclass(frozen=True)
-class Halves:
+class BackboneHeadSplit:
     """A classifier cut where its backbone ends. `top` shares the model's own parameters."""
 
     model: nn.Module
@@ -193,14 +193,14 @@ class Halves:
         return self.model.forward_head(self.model.forward_features(images), pre_logits=True)
 
 
-def halves(model: nn.Module, example: torch.Tensor) -> Halves | None:
+def halves(model: nn.Module, example: torch.Tensor) -> BackboneHeadSplit | None:
     """The two halves, or None where `top(features(x))` does not give the model's own logits on `example`."""
     if isinstance(model, Classifier):
-        return Halves(model, model.head)
+        return BackboneHeadSplit(model, model.head)
     classifier = model.get_classifier()
     if not isinstance(classifier, nn.Module) or isinstance(classifier, nn.ModuleList):
         return None
-    cut = Halves(model, nn.Sequential(nn.Dropout(_dropout(model)), classifier))
+    cut = BackboneHeadSplit(model, nn.Sequential(nn.Dropout(_dropout(model)), classifier))
     with evaluating(model), evaluating(cut.top), torch.inference_mode():
         try:
             same = torch.equal(cut.top(cut.features(example)), model(example))

@@ -1,10 +1,10 @@
 """Ways of transfer: what is read of a pretrained model before a head is put on it.
 
     replace   images -> stages -> features -> [head]                      the default, and no wrapper at all
-    stack     images -> stages -> features -> classifier -> [head]        `Outputs`
-    insert    images -> stages -> features -> [block] -> head or classifier   `PreLogits`, `Bottleneck`, `Inserted`
-    cut       images -> stages up to a named one -> [head]                `Cut`
-    beside    images -> backbone 1, backbone 2, ... -> features -> [head] `Beside`
+    stack     images -> stages -> features -> classifier -> [head]        `PretrainedLogits`
+    insert    images -> stages -> features -> [block] -> head or classifier   `PreLogits`, `Bottleneck`, `WithAdapterBlock`
+    cut       images -> stages up to a named one -> [head]                `FrozenSplit`
+    beside    images -> backbone 1, backbone 2, ... -> features -> [head] `ConcatBackbones`
 
 What stands in brackets is new and belongs to the group `head`.
 """
@@ -39,7 +39,7 @@ class Wrapped(nn.Module):
         raise NotImplementedError
 
 
-class Outputs(Wrapped):
+class PretrainedLogits(Wrapped):
     """The pretrained classifier's own outputs (B, classes of the pretraining)."""
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
@@ -64,11 +64,11 @@ class Intermediate(Wrapped):
         return self.backbone.forward_intermediates(x, indices=[self.index], intermediates_only=True)[-1]
 
 
-class Cut(Intermediate):
+class FrozenSplit(Intermediate):
     """The same with the stages above removed, so that nothing of them is computed, kept or saved."""
 
 
-class Beside(nn.Module):
+class ConcatBackbones(nn.Module):
     """Several backbones on the same images, their pooled features concatenated (B, D1 + D2 + ...).
 
     Images come normalised for the first; each further member sees them normalised as it was pretrained.
@@ -115,7 +115,7 @@ class Bottleneck(nn.Module):
         return x + (added.movedim(-1, 1) if self.channels_first else added)
 
 
-class Inserted(nn.Module):
+class WithAdapterBlock(nn.Module):
     """A block between the features and the head that reads them."""
 
     def __init__(self, block: nn.Module, head: nn.Module) -> None:
@@ -134,18 +134,18 @@ def exempt(model: nn.Module) -> set[str]:
 
 def innermost(backbone: nn.Module) -> nn.Module:
     """The timm model inside a wrapper; of several, the first."""
-    while isinstance(backbone, Wrapped | Beside):
+    while isinstance(backbone, Wrapped | ConcatBackbones):
         backbone = backbone.backbone if isinstance(backbone, Wrapped) else backbone.members[0]
     return backbone
 
 
-def cut(model: nn.Module, stage: str, example: torch.Tensor) -> Cut:
+def cut(model: nn.Module, stage: str, example: torch.Tensor) -> FrozenSplit:
     """`model` up to `stage` (`layer3`, `features.denseblock3`, `blocks.5`), the stages above removed.
 
     Raises UsageError for an unknown stage, ModelError where removing them changes what comes out on `example`.
     """
     index = _stage_index(model, stage)
-    part = Cut(model, index)
+    part = FrozenSplit(model, index)
     with evaluating(model), torch.no_grad():
         before = part.forward_features(example)
         try:

@@ -9,19 +9,19 @@ Each raises `zoo.errors.ContractError` with every broken point at once. Importin
 
 report      a point of the contract, and what was found
 part        what is checked: a callable or a registered name, with its options
-written     what stands in the source: docstring, options, contract range, licence, no pickles
+source_checks     what stands in the source: docstring, options, contract range, licence, no pickles
 module      what any module must keep: eval mode, gradients, saving, memory layout, precision
 frozen      nothing frozen moves in a training step, under every freezing schedule
 head, backbone, schedule, adapter, loss, recipe     the points of each kind
-inspection  kind -> points, in order
-tryout      one part in a process of its own, with a time limit
-found       the parts of a distribution, installed or in a folder
+checks  kind -> points, in order
+sandbox      one part in a process of its own, with a time limit
+distributions       the parts of a distribution, installed or in a folder
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.testing.inspection import (
+    from zoo.testing.checks import (
         check_adapter,
         check_backbone,
         check_head,
@@ -36,6 +36,6 @@ __all__ = ["check_adapter", "check_backbone", "check_head", "check_loss", "check
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'zoo.testing' has no attribute '{name}'")
-    from zoo.testing import inspection
+    from zoo.testing import checks
 
-    return getattr(inspection, name)
+    return getattr(checks, name)

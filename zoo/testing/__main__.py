@@ -1,5 +1,5 @@
 """What `zoo plugin check` starts for each part."""
 
-from zoo.testing.tryout import answer
+from zoo.testing.sandbox import answer
 
 answer()

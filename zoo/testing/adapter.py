@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from zoo.contracts import Adapted
 from zoo.testing import option_values
-from zoo.testing.module import apart, close, stir
+from zoo.testing.module import apart, close, perturb
 from zoo.testing.part import Part
 from zoo.testing.report import Found, Skip, gathered, raised_as_found, some
-from zoo.testing.written import WRITTEN
+from zoo.testing.source_checks import WRITTEN
 
 BACKBONES = ("test_vit", "test_resnet", "test_convnext")
 SIZE, CLASSES = 32, 5
@@ -29,7 +29,7 @@ class Subject:
     def backbone(self, name: str) -> nn.Module:
         torch.manual_seed(0)
         options = {"img_size": SIZE} if name == "test_vit" else {}
-        return stir(timm.create_model(name, num_classes=CLASSES, **options)).eval()
+        return perturb(timm.create_model(name, num_classes=CLASSES, **options)).eval()
 
     def adapt(self, backbone: nn.Module, **options: Any) -> Adapted:
         return self.part.call(backbone, **{**self.part.options, **options})

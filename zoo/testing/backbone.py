@@ -21,7 +21,7 @@ from zoo.testing.module import CLASSES, MODULE, SLOW, Built, Trial, watched
 from zoo.testing.order import out_of_order
 from zoo.testing.part import Part
 from zoo.testing.report import Found, Skip, gathered, one_line, raised_as_found
-from zoo.testing.written import WRITTEN
+from zoo.testing.source_checks import WRITTEN
 
 SIZES = (64, 96, 128)
 """Sides in pixels that are tried before the backbone's own, smallest first, since the check should take seconds."""

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from zoo.config.recipe import Optim
 from zoo.contracts import Phase
 from zoo.errors import UsageError
-from zoo.models.groups import Groups, parameter_groups
 from zoo.models.mode import evaluating
+from zoo.models.param_groups import Groups, parameter_groups
 from zoo.plugins import OWN, installed
-from zoo.recipe import Optim
 from zoo.testing.module import CLASSES, Trial, each, tensors
 from zoo.testing.report import Found, some
 from zoo.training.freezing import freeze, train_mode, trained

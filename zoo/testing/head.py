@@ -15,8 +15,8 @@ from zoo.testing.frozen import freezing
 from zoo.testing.module import CLASSES, MODULE, SLOW, Built, Trial, watched
 from zoo.testing.part import Part
 from zoo.testing.report import Found, Skip, gathered, one_line, raised_as_found
+from zoo.testing.source_checks import WRITTEN
 from zoo.testing.tiny import IMAGE_SIZE, Tiny
-from zoo.testing.written import WRITTEN
 
 LAYOUTS = {
     "NCHW": FeatureInfo(64, "NCHW", (4, 4)),

@@ -12,7 +12,7 @@ from zoo.testing import option_values
 from zoo.testing.module import close
 from zoo.testing.part import Part
 from zoo.testing.report import Found, Skip
-from zoo.testing.written import WRITTEN
+from zoo.testing.source_checks import WRITTEN
 
 IMAGES, CLASSES = 6, 5
 

@@ -85,7 +85,7 @@ def watched(build: Callable[[], Any]) -> Built:
 
 
 @torch.no_grad()
-def stir(model: nn.Module, seed: int = 0) -> nn.Module:
+def perturb(model: nn.Module, seed: int = 0) -> nn.Module:
     """Move every parameter and running statistic a little, so that nothing is zero or as it was built."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
@@ -120,7 +120,7 @@ def apart(a: Tensor, b: Tensor) -> str:
 @torch.no_grad()
 def eval_mode(trial: Trial) -> Iterator[Found]:
     """In eval mode the same input gives bit-equal, finite logits, whatever was asked in between, and no tensor moves."""
-    model, x = stir(trial.copy()).eval(), trial.inputs()
+    model, x = perturb(trial.copy()).eval(), trial.inputs()
     before = tensors(model)
     first = model(x)
     model(trial.inputs(seed=1))
@@ -139,7 +139,7 @@ def eval_mode(trial: Trial) -> Iterator[Found]:
 @torch.no_grad()
 def one_by_one(trial: Trial) -> Iterator[Found]:
     """In eval mode the logits of an image do not depend on the others in its batch."""
-    model, x = stir(trial.copy()), trial.inputs()
+    model, x = perturb(trial.copy()), trial.inputs()
     alone, together = torch.cat([model(row) for row in x.split(1)]), model(x)
     if not close(alone, together):
         yield Found(apart(alone, together), "reduce over positions and channels, never over dimension 0")
@@ -175,7 +175,7 @@ def gradients(trial: Trial) -> Iterator[Found]:
     """A finite gradient reaches every trainable parameter, and under a head the features."""
     silent: set[str] | None = None
     for seed in NOISE_SEEDS:
-        model, x = stir(trial.copy(), seed), trial.inputs(seed=seed).requires_grad_(trial.top)
+        model, x = perturb(trial.copy(), seed), trial.inputs(seed=seed).requires_grad_(trial.top)
         logits = model(x)
         (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed))).sum().backward()
         trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -197,7 +197,7 @@ def gradients(trial: Trial) -> Iterator[Found]:
 @each
 def saving(trial: Trial) -> Iterator[Found]:
     """Saved as safetensors and loaded into a freshly built one, it gives bit-equal logits; its state is tensors only."""
-    model, x = stir(trial.copy()), trial.inputs()
+    model, x = perturb(trial.copy()), trial.inputs()
     state = model.state_dict()
     if odd := [name for name, value in state.items() if not isinstance(value, Tensor)]:
         yield Found(f"no tensor at {some(odd)}", "keep state in parameters and buffers, without get_extra_state")
@@ -226,7 +226,7 @@ def copying(trial: Trial) -> Iterator[Found]:
     twin = copy.deepcopy(model.eval())
     with torch.no_grad():
         before, copied = model(x), twin(x)
-        stir(twin)
+        perturb(twin)
         after = model(x)
     if not torch.equal(before, copied):
         yield Found(apart(copied, before), "keep no tensors outside parameters and buffers")
@@ -238,7 +238,7 @@ def copying(trial: Trial) -> Iterator[Found]:
 @torch.no_grad()
 def memory_layout(trial: Trial) -> Iterator[Found]:
     """After .to(memory_format=torch.channels_last), and for input that is not contiguous, the logits stay the same."""
-    model, x = stir(trial.copy()), trial.inputs()
+    model, x = perturb(trial.copy()), trial.inputs()
     expected = model(x)
     strided = torch.stack([x, x], -1)[..., 0]
     mend = "use reshape or flatten instead of view"
@@ -269,7 +269,7 @@ def bfloat16(trial: Trial) -> Iterator[Found]:
 @torch.no_grad()
 def compiling(trial: Trial) -> Iterator[Found]:
     """torch.compile gives the same logits."""
-    model, x = stir(trial.copy()), trial.inputs()
+    model, x = perturb(trial.copy()), trial.inputs()
     compiled = torch.compile(model)(x)
     if not close(compiled, model(x)):
         yield Found(apart(compiled, model(x)), "leave out what depends on Python state or on data")

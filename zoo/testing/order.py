@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from zoo.models.groups import parameter_groups
+from zoo.models.param_groups import parameter_groups
 
 ASKING = ("__get__", "size", "dim", "stride", "is_floating_point", "type")
 """What only looks at a tensor's shape or type does not use it."""

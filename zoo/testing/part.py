@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.plugins import Kind, Plugin, find, installed
-from zoo.signature import GIVEN
+from zoo.plugins.signature import GIVEN
 from zoo.testing.report import Skip
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from zoo.catalog import recipes
+from zoo.config.catalog import recipes
+from zoo.config.loading import read_recipe
 from zoo.errors import RecipeError, ZooError
-from zoo.loading import read_recipe
 from zoo.testing.part import Part
 from zoo.testing.report import Found, Skip, gathered
-from zoo.testing.written import licence
+from zoo.testing.source_checks import licence
 
 
 class Subject:

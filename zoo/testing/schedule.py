@@ -16,7 +16,7 @@ from zoo.contracts import HEAD, Phase
 from zoo.testing import option_values
 from zoo.testing.part import Part
 from zoo.testing.report import Found, Skip, one_line
-from zoo.testing.written import WRITTEN
+from zoo.testing.source_checks import WRITTEN
 
 COUNTS = (1, 2, 3, 6, 14)
 """Groups of a model: from a head alone to a vision transformer."""

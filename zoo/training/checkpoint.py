@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from zoo.files import disk_faults, sha256, sync, sync_tree
+from zoo.storage.atomic import disk_faults, sha256, sync, sync_tree
 
 FORMAT = 1
 KEEP = 2

@@ -7,7 +7,7 @@ from torch import nn
 
 from zoo.contracts import HEAD, Phase
 from zoo.errors import UsageError
-from zoo.models.groups import Groups
+from zoo.models.param_groups import Groups
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 KINDS = {"norm": "only normalisation layers", "bias": "only biases"}

@@ -7,15 +7,15 @@ import torch
 from timm.optim import create_optimizer_v2, get_optimizer_class
 from torch import nn
 
+from zoo.config.recipe import Optim
 from zoo.contracts import Phase
+from zoo.distributed.fsdp import is_sharded, reshard_like, whole
 from zoo.errors import PluginError, UsageError
 from zoo.models.classifier import Classifier
-from zoo.models.groups import Groups
+from zoo.models.param_groups import Groups
 from zoo.models.transfer import exempt
 from zoo.plugins import Plugin, calling, find_optimizer
-from zoo.recipe import Optim
 from zoo.training.freezing import is_matrix, trained
-from zoo.training.sharding import is_spread, laid_out_as, whole
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 """Have a kernel that steps all tensors at once, on a CPU three times as fast as one by one (torch 2.15).
@@ -54,7 +54,7 @@ def _fused(name: str, params: list[dict], given: Mapping[str, Any]) -> dict[str,
     if name.startswith("lookahead_") or given.keys() & {"foreach", "differentiable", "maximize", "capturable"}:
         return {}
     kind = get_optimizer_class(name, bind_defaults=False)
-    parts = any(is_spread(parameter) for group in params for parameter in group["params"])
+    parts = any(is_sharded(parameter) for group in params for parameter in group["params"])
     return {"fused": True} if kind in FUSED and not (parts and kind is torch.optim.SGD) else {}
 
 
@@ -145,7 +145,7 @@ def load_state_arrays(optimizer: torch.optim.Optimizer, tensors: Mapping[str, to
 def _laid_out(kept: Mapping[str, Any], like: torch.Tensor) -> dict[str, torch.Tensor]:
     """What is kept of a weight in its shape, as the weight lies in memory; fused kernels take it that both lie alike."""
     return {
-        key: laid_out_as(value, like)
+        key: reshard_like(value, like)
         for key, value in kept.items()
         if isinstance(value, torch.Tensor) and value.shape == like.shape
     }

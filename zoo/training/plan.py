@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from zoo.config.recipe import Recipe
 from zoo.contracts import HEAD, Phase
-from zoo.models.groups import Groups
 from zoo.models.mode import evaluating
+from zoo.models.param_groups import Groups
 from zoo.plugins import find
-from zoo.recipe import Recipe
 from zoo.schedules.planning import planned
 from zoo.training.freezing import trained
 

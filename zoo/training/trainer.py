@@ -10,18 +10,18 @@ from typing import Any
 import torch
 
 from zoo.contracts import Phase
-from zoo.data.loader import Waited, shuffled
+from zoo.data.loader import TimedIterator, shuffled
+from zoo.distributed.fsdp import load_whole, whole_state
 from zoo.errors import Interrupted, NonFiniteLoss, RunError
+from zoo.evaluation.metrics import better, summary
 from zoo.training import checkpoint
-from zoo.training.metrics import better, summary
+from zoo.training.checkpoint_writer import CheckpointWriter, Snapshot
 from zoo.training.optim import load_state_arrays, state_arrays
+from zoo.training.pending_losses import PendingLosses
+from zoo.training.phase_runner import PhaseRunner, TrainingInputs
 from zoo.training.plan import steps_per_epoch
-from zoo.training.progress import Fitted, Progress
-from zoo.training.saving import Saver, Snapshot
-from zoo.training.sharding import load_whole, whole_state
 from zoo.training.signals import StopFlag
-from zoo.training.stage import Material, Stage
-from zoo.training.unread import Unread
+from zoo.training.state import Progress, TrainingResult
 
 
 class Trainer:
@@ -29,15 +29,15 @@ class Trainer:
 
     def __init__(
         self,
-        material: Material,
+        material: TrainingInputs,
         phases: tuple[Phase, ...],
         folder: Path | None,
         stop: StopFlag,
         log: Callable[[dict[str, Any]], None],
     ) -> None:
         self.material, self.phases, self.stop, self.log = material, phases, stop, log
-        self.recipe, self.team, self.reporter = material.recipe, material.team, material.reporter
-        self.saver = Saver(folder, material.recipe.train.checkpoint_s, material.team)
+        self.recipe, self.processes, self.reporter = material.recipe, material.processes, material.reporter
+        self.saver = CheckpointWriter(folder, material.recipe.train.checkpoint_s, material.processes)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
         self.waiting = 0.0  # share of the epoch's time, of the steps that this process took
@@ -46,19 +46,19 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Take over a checkpoint; `fit` goes on from there. Raises RunError if it belongs to another set-up."""
         tensors, state = checkpoint.load(path)
-        for key, now in (("processes", self.team.size), ("precision", self.team.precision)):
+        for key, now in (("processes", self.processes.size), ("precision", self.processes.precision)):
             if state[key] != now:
                 raise RunError(
                     f"the run was trained with {key} {state[key]}, not {now}; bit-equal resuming needs the same {key}"
                 )
         self.material.model.load_state_dict(tensors["model"])
         self.progress = Progress(**state["progress"])
-        if not self.team.main:
+        if not self.processes.is_main:
             self.progress.loss_sum = self.progress.seen = 0.0
         self.best = tensors.get("best", {})
         self.resumed = (tensors, state)
 
-    def fit(self) -> Fitted:
+    def fit(self) -> TrainingResult:
         """Train to the end. Raises Interrupted or NonFiniteLoss; the last checkpoint stays."""
         while self.progress.phase < len(self.phases):
             stage = self._begin(self.phases[self.progress.phase])
@@ -71,25 +71,25 @@ class Trainer:
             ended = self._target_reached()
             self.progress = self.progress.at_phase(len(self.phases) if ended else self.progress.phase + 1)
             self._save(None)
-        return Fitted(self.best, self.progress)
+        return TrainingResult(self.best, self.progress)
 
-    def _begin(self, phase: Phase) -> Stage:
+    def _begin(self, phase: Phase) -> PhaseRunner:
         material, optim = self.material, self.recipe.optim
         per_epoch = steps_per_epoch(len(material.rows), self.recipe)
         progress, warmup = self.progress, round(optim.warmup_epochs * per_epoch)
         cut, start = material.cuts[progress.phase], progress.epochs - progress.epoch
-        stage = Stage(material, phase, cut, per_epoch * phase.epochs, warmup, start, self._heed)
+        stage = PhaseRunner(material, phase, cut, per_epoch * phase.epochs, warmup, start, self._heed)
         if self.resumed and self.progress.phase_step:
             tensors, state = self.resumed
             load_state_arrays(stage.optimizer.optimizer, tensors.get("optim", {}), state["optim"])
             if stage.ema:
                 load_whole(stage.ema.module, tensors["ema"])
-            if self.team.accelerator.scaler is not None:
-                self.team.accelerator.scaler.load_state_dict(state["scaler"])
+            if self.processes.accelerator.scaler is not None:
+                self.processes.accelerator.scaler.load_state_dict(state["scaler"])
         self.resumed = None
         return stage
 
-    def _run(self, stage: Stage) -> None:
+    def _run(self, stage: PhaseRunner) -> None:
         while self.progress.epoch < stage.phase.epochs:
             self._epoch(stage)
             self._validate(stage)
@@ -99,7 +99,7 @@ class Trainer:
             if self.progress.epoch < stage.phase.epochs:
                 self._pause(stage)
 
-    def _epoch(self, stage: Stage) -> None:
+    def _epoch(self, stage: PhaseRunner) -> None:
         """Train through the rest of an epoch, from the batch where it stands."""
         progress, recipe = self.progress, self.recipe
         seed, accumulation = recipe.train.seed, recipe.train.accumulation
@@ -109,8 +109,8 @@ class Trainer:
             f"epoch {progress.epochs + 1}/{recipe.train.epochs}", images, sum(map(len, order[: progress.batch]))
         )
         stage.train_mode()
-        batches = Waited(stage.train.batches(order[progress.batch :], progress.epochs))
-        before, unread = progress.seconds, Unread(self.team.device)
+        batches = TimedIterator(stage.train.batches(order[progress.batch :], progress.epochs))
+        before, unread = progress.seconds, PendingLosses(self.processes.device)
         start, loss, count = time.perf_counter(), torch.zeros(()), 0
         for number, batch in enumerate(batches, progress.batch):
             first = number - number % accumulation
@@ -118,7 +118,7 @@ class Trainer:
             total, last = sum(map(len, window)), number == first + len(window) - 1
             if number == first:
                 stage.seed(progress.step)
-                loss, count = torch.zeros((), device=self.team.device), 0
+                loss, count = torch.zeros((), device=self.processes.device), 0
             loss += stage.backward(batch, total, last, progress.epochs, number)
             count += batch.count
             if not last:
@@ -139,12 +139,12 @@ class Trainer:
         self.waiting = min(1.0, starved / max(progress.seconds - before, 1e-9))
         self.reporter.finish()
 
-    def _read(self, unread: Unread) -> None:
+    def _read(self, unread: PendingLosses) -> None:
         """Take up the losses of the latest steps. Raises NonFiniteLoss on every process if one of them is no number."""
         progress, steps = self.progress, unread.read()
         fault = next((number for number, (loss, *_) in enumerate(steps) if not math.isfinite(loss)), math.inf)
         every = 1 if self.recipe.train.checkpoint_s == 0 else unread.wanted
-        first, unread.every = self.team.agree(-fault, every)
+        first, unread.every = self.processes.all_reduce_max(-fault, every)
         if first > -math.inf:
             self._refuse(steps[int(-first)][0], len(steps) - 1 + int(first))
         for loss, count, images in steps:
@@ -161,12 +161,12 @@ class Trainer:
             f"Try a smaller optim.lr (now {optim.lr:g}), optim.clip_norm=1.0 or train.precision=fp32"
         )
 
-    def _validate(self, stage: Stage) -> None:
+    def _validate(self, stage: PhaseRunner) -> None:
         """Measure, log, and keep the weights if they are the best so far."""
         progress, metric = self.progress, self.recipe.train.best_by
         labels = torch.from_numpy(stage.validation.labels)
         metrics = summary(stage.logits(), labels)
-        loss_sum, seen = self.team.total(progress.loss_sum, progress.seen)
+        loss_sum, seen = self.processes.all_reduce_sum(progress.loss_sum, progress.seen)
         if better(metric, metrics[metric], progress.best) or not self.best:
             progress.best, progress.best_epoch, progress.best_metrics = metrics[metric], progress.epochs + 1, metrics
             progress.waited, self.best = 0, stage.weights(averaged=True)
@@ -189,7 +189,7 @@ class Trainer:
         self.log(line)
         self.reporter.epoch(line)
 
-    def _out_of_patience(self, stage: Stage) -> bool:
+    def _out_of_patience(self, stage: PhaseRunner) -> bool:
         """Whether the phase ends here for want of a better metric; the next one then goes on from the best weights."""
         patience, progress = stage.phase.patience or self.recipe.train.early_stop.patience, self.progress
         if patience is None or progress.waited < patience:
@@ -209,9 +209,9 @@ class Trainer:
             and (best == target or better(self.recipe.train.best_by, best, target))
         )
 
-    def _pause(self, stage: Stage) -> None:
+    def _pause(self, stage: PhaseRunner) -> None:
         """Between two steps: save when it is time, stop when asked to."""
-        stop, due = self.team.agree(float(self.stop.signal), float(self.saver.due))
+        stop, due = self.processes.all_reduce_max(float(self.stop.signal), float(self.saver.due))
         if stop or due:
             self._save(stage)
         if stop:
@@ -219,7 +219,7 @@ class Trainer:
 
     def _heed(self) -> None:
         """Between two batches of features: stop when asked to; what was saved last stays."""
-        stop, _ = self.team.agree(float(self.stop.signal), 0.0)
+        stop, _ = self.processes.all_reduce_max(float(self.stop.signal), 0.0)
         if stop:
             self._stop("while features of what is frozen were computed", "", int(stop))
 
@@ -228,31 +228,31 @@ class Trainer:
         kept = "; nothing is kept" if folder is None else f"{saved}. Go on with: zoo resume {folder.parent}"
         raise Interrupted(f"stopped {where}{kept}", signal)
 
-    def _save(self, stage: Stage | None) -> None:
+    def _save(self, stage: PhaseRunner | None) -> None:
         """Write a checkpoint; `stage` is None between phases, where there is no optimiser to keep."""
         if self.saver.folder is None:
             return
         if stage is not None:
-            self.team.share_buffers(stage.module)
-        loss_sum, seen = self.team.total(self.progress.loss_sum, self.progress.seen)
-        self.progress.loss_sum, self.progress.seen = (loss_sum, seen) if self.team.main else (0.0, 0.0)
+            self.processes.broadcast_buffers(stage.module)
+        loss_sum, seen = self.processes.all_reduce_sum(self.progress.loss_sum, self.progress.seen)
+        self.progress.loss_sum, self.progress.seen = (loss_sum, seen) if self.processes.is_main else (0.0, 0.0)
         self.saver.save(self.progress.step, lambda: self._snapshot(stage))
 
-    def _snapshot(self, stage: Stage | None) -> Snapshot:
-        scaler = self.team.accelerator.scaler
+    def _snapshot(self, stage: PhaseRunner | None) -> Snapshot:
+        scaler = self.processes.accelerator.scaler
         state: dict[str, Any] = {
             "progress": asdict(self.progress),
-            "processes": self.team.size,
-            "precision": self.team.precision,
+            "processes": self.processes.size,
+            "precision": self.processes.precision,
             "scaler": scaler.state_dict() if scaler is not None else None,
             "optim": None,
         }
         tensors: dict[str, dict[str, torch.Tensor]] = {
-            "model": whole_state(stage.model if stage else self.material.model, self.team.main),
+            "model": whole_state(stage.model if stage else self.material.model, self.processes.is_main),
             "best": self.best,
         }
         if stage is not None:
-            tensors["optim"], state["optim"] = state_arrays(stage.optimizer.optimizer, self.team.main)
+            tensors["optim"], state["optim"] = state_arrays(stage.optimizer.optimizer, self.processes.is_main)
             if stage.ema:
-                tensors["ema"] = whole_state(stage.ema.module, self.team.main)
+                tensors["ema"] = whole_state(stage.ema.module, self.processes.is_main)
         return {name: group for name, group in tensors.items() if group}, state

@@ -9,17 +9,17 @@ import numpy as np
 import psutil
 import torch
 
-from zoo.catalog import recipes
-from zoo.data.audit import SAMPLE, Look, kinds, look_at, sizes, speed, twins
+from zoo.config.catalog import recipes
+from zoo.config.loading import load_recipe, read_data
+from zoo.config.recipe import Recipe
+from zoo.data.audit import SAMPLE, ImageInfo, duplicates, kinds, look_at, sizes, speed
 from zoo.data.dataset import ImageData, load_data
-from zoo.data.pixels import View, cores
+from zoo.data.image_store import EvalTransform, cores
 from zoo.errors import UnknownName, nearest
-from zoo.loading import load_recipe, read_data
 from zoo.models.backbone import build_backbone, native_size
-from zoo.recipe import Recipe
 from zoo.reporting import Reporter
-from zoo.training.material import is_held, training_view
-from zoo.training.parts import MEMORY_SHARE
+from zoo.training.inputs import is_held, training_view
+from zoo.training.setup import MEMORY_SHARE
 
 IMBALANCE = 10
 """Training images of the largest class over those of the smallest from which plain accuracy says little."""
@@ -33,7 +33,7 @@ def audit(name: str, overrides: Iterable[str] = (), reporter: Reporter | None = 
     recipe, reporter = _recipe(name, list(overrides)), reporter or Reporter()
     data = load_data(recipe.data, recipe.train.seed)
     size = recipe.data.image_size or _native_size(recipe)
-    view = View(size, recipe.data.crop_pct, recipe.model.in_chans)
+    view = EvalTransform(size, recipe.data.crop_pct, recipe.model.in_chans)
     train_view = training_view(view, recipe.data.augment)
     reporter.start("looking at pictures", min(SAMPLE, sum(map(len, data.splits.values()))))
     looks = look_at(data, train_view, reporter.advance)
@@ -48,7 +48,7 @@ def audit(name: str, overrides: Iterable[str] = (), reporter: Reporter | None = 
         "sizes": sizes(looks),
         "kinds": kinds(looks),
         "unreadable": {look.name: look.fault for look in looks if look.fault},
-        "suspicious": {**{look.name: look.oddity for look in looks if look.oddity}, **twins(looks, data.classes)},
+        "suspicious": {**{look.name: look.oddity for look in looks if look.oddity}, **duplicates(looks, data.classes)},
         "decoding": _decoding(data, looks, train_view),
         "memory": _memory(recipe, data, view, train_view),
         "warnings": data.warnings,
@@ -86,7 +86,7 @@ def _imbalance(data: ImageData) -> float:
     return round(float(counts.max() / counts.min()), 2)
 
 
-def _decoding(data: ImageData, looks: Sequence[Look], view: View) -> dict[str, Any]:
+def _decoding(data: ImageData, looks: Sequence[ImageInfo], view: EvalTransform) -> dict[str, Any]:
     """Images a second, and the seconds that all training images take with all cores."""
     train, own = data.splits["train"], [look for look in looks if look.split == "train"]
     one, everyone = speed(train, own, view, 1), speed(train, own, view, cores())
@@ -94,7 +94,7 @@ def _decoding(data: ImageData, looks: Sequence[Look], view: View) -> dict[str, A
     return {"one_thread": round(one, 1), "all_cores": round(everyone, 1), "cores": cores(), "train_seconds": seconds}
 
 
-def _memory(recipe: Recipe, data: ImageData, view: View, train_view: View) -> dict[str, Any]:
+def _memory(recipe: Recipe, data: ImageData, view: EvalTransform, train_view: EvalTransform) -> dict[str, Any]:
     """Bytes that decoded training and validation images take, and whether they will be held."""
     sizes = [len(data.splits[k]) * v.nbytes for k, v in (("train", train_view), ("validation", view))]
     held = is_held(len(data.splits["train"]), train_view, recipe.data)

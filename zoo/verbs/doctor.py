@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from zoo.cache import budget
-from zoo.environment import device_facts, versions
+from zoo.config.environment import device_facts, versions
+from zoo.distributed.processes import resolve_precision
 from zoo.errors import UsageError
 from zoo.hub import reachable
 from zoo.plugins import installed
+from zoo.storage.feature_cache import budget
 from zoo.timm_index import cache_folder, timm_models
-from zoo.training.team import resolve_precision
 from zoo.verbs.inspection import faults
 
 Finding = dict[str, Any]

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from zoo.config.loading import read_data, read_recipe
+from zoo.config.recipe import Recipe
 from zoo.data.dataset import load_foreign, load_split
+from zoo.data.image_store import unreadable
 from zoo.data.loader import ImageLoader
-from zoo.data.pixels import unreadable
 from zoo.data.source import SPLIT_NAMES
+from zoo.distributed.processes import Processes
 from zoo.errors import UnknownName, UsageError
-from zoo.loading import read_data, read_recipe
-from zoo.models.folder import load
-from zoo.recipe import Recipe
-from zoo.remote import local
+from zoo.evaluation.metrics import report
+from zoo.hub.download import local
+from zoo.models.saved import load
 from zoo.reporting import Reporter
-from zoo.run import Run
-from zoo.training.metrics import report
-from zoo.training.team import Team
-from zoo.verbs.finetune import decoded, explained_memory
+from zoo.storage.run_folder import Run
+from zoo.verbs.finetune import decoded, translate_memory_errors
 
 KEYS = (
     *("source", "options", "config", "revision", "image_column", "label_column", "splits", "limit"),
@@ -45,15 +45,17 @@ def evaluate(
     folder = local(folder)
     reporter, classifier = reporter or Reporter(), load(folder)
     recipe, foreign = _recipe(folder, list(overrides))
-    with explained_memory(recipe):
+    with translate_memory_errors(recipe):
         load_part = load_foreign if foreign else load_split
         part = load_part(recipe.data, recipe.train.seed, classifier.classes, split)
-        team = Team(recipe.train.precision)
-        pixels, faults = decoded(part, classifier.view, recipe, team, reporter, split)
-        model = classifier.model.to(team.device)
-        loader = ImageLoader(pixels, part.labels, classifier.normalise, classifier.view.size, team.device, team.shard)
+        processes = Processes(recipe.train.precision)
+        pixels, faults = decoded(part, classifier.view, recipe, processes, reporter, split)
+        model = classifier.model.to(processes.device)
+        loader = ImageLoader(
+            pixels, part.labels, classifier.normalise, classifier.view.size, processes.device, processes.shard
+        )
         reporter.start("evaluating", len(part))
-        logits = team.apply(model, loader, len(part), 2 * recipe.data.images_per_batch, reporter.advance)
+        logits = processes.predict_all(model, loader, len(part), 2 * recipe.data.images_per_batch, reporter.advance)
         reporter.finish()
     if faults:
         reporter.warn(f"skipped {unreadable(list(faults.values()), len(part))}")

@@ -10,29 +10,30 @@ from typing import Any
 
 import torch
 
-from zoo.cache import budget
-from zoo.card import model_card
+from zoo.config.environment import environment
+from zoo.config.loading import dump_recipe, load_recipe, read_recipe
+from zoo.config.recipe import Recipe
 from zoo.data.loader import ImageLoader
-from zoo.environment import environment
+from zoo.distributed.processes import Processes, broadcast_value
 from zoo.errors import DataError, DiskFull, Interrupted, OutOfMemory, RunError, first_line
-from zoo.files import write_text
-from zoo.loading import dump_recipe, load_recipe, read_recipe
-from zoo.models.folder import save_model
+from zoo.evaluation.metrics import report
 from zoo.models.mode import evaluating
-from zoo.recipe import Recipe
+from zoo.models.saved import save_model
+from zoo.publishing.card import model_card
 from zoo.reporting import Reporter
-from zoo.run import Run, default_folder
-from zoo.training import checkpoint, compiling
-from zoo.training.choice import compared
-from zoo.training.cuts import Cuts, cuts, named
-from zoo.training.material import decoded, prepare
-from zoo.training.metrics import report
-from zoo.training.parts import Parts, build, describe, place
-from zoo.training.settling import settled
+from zoo.storage.atomic import write_text
+from zoo.storage.feature_cache import budget
+from zoo.storage.run_folder import Run, default_folder
+from zoo.training import checkpoint
+from zoo.training.feature_plan import FrozenSplits, cuts, named
+from zoo.training.inputs import decoded, prepare
+from zoo.training.setup import Setup, build, describe, place
 from zoo.training.signals import StopFlag
-from zoo.training.team import Team, agreed
-from zoo.training.timing import Way
 from zoo.training.trainer import Trainer
+from zoo.tuning import compile
+from zoo.tuning.auto import resolve_auto_settings
+from zoo.tuning.benchmark import ComputeFormat
+from zoo.tuning.precision import compared
 
 COMPILERS = ("torch._dynamo", "torch._inductor")
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL error: remote process exited")
@@ -51,16 +52,21 @@ def finetune(
     budget()  # a wrong one is found before there is a folder
     loaded = _anchored(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides))
     reporter = reporter or Reporter()
-    with StopFlag() as stop, explained_memory(loaded):
-        run = Run(agreed(str(out or default_folder(recipe if isinstance(recipe, str) else "recipe"))))
-        team = Team(loaded.train.precision, run.folder)
+    with StopFlag() as stop, translate_memory_errors(loaded):
+        run = Run(broadcast_value(str(out or default_folder(recipe if isinstance(recipe, str) else "recipe"))))
+        processes = Processes(loaded.train.precision, run.folder)
         with ExitStack() as held:
-            held.enter_context(in_company(run, team))
-            team.on_main(run.check_new)
-            parts, team, measured = settled(build(loaded), team)
-            team.on_main(lambda: _claim(run, team, parts, measured, held))
-            with _given_up(run, team), explained_memory(parts.recipe), explained_compiling(), _trackers(team):
-                return _train(run, parts, team, stop, reporter, measured, resuming=False)
+            held.enter_context(translate_lost_process(run, processes))
+            processes.run_on_main(run.check_new)
+            parts, processes, measured = resolve_auto_settings(build(loaded), processes)
+            processes.run_on_main(lambda: _claim(run, processes, parts, measured, held))
+            with (
+                _given_up(run, processes),
+                translate_memory_errors(parts.recipe),
+                translate_compile_errors(),
+                _trackers(processes),
+            ):
+                return _train(run, parts, processes, stop, reporter, measured, resuming=False)
 
 
 def _anchored(recipe: Recipe) -> Recipe:
@@ -78,10 +84,10 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
     if run.finished:
         raise RunError(f"{run.folder} is finished; see its result: zoo evaluate {run.folder}")
     recipe = read_recipe(run.recipe)
-    with StopFlag() as stop, explained_memory(recipe), ExitStack() as held:
-        team = Team(recipe.train.precision, run.folder)
-        held.enter_context(in_company(run, team))
-        team.on_main(lambda: held.enter_context(run.locked()))
+    with StopFlag() as stop, translate_memory_errors(recipe), ExitStack() as held:
+        processes = Processes(recipe.train.precision, run.folder)
+        held.enter_context(translate_lost_process(run, processes))
+        processes.run_on_main(lambda: held.enter_context(run.locked()))
         parts = build(recipe)
         facts = json.loads(run.environment.read_text(encoding="utf-8"))
         recorded = facts["data"]["fingerprint"]
@@ -89,19 +95,21 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
             raise RunError(
                 f"the data of {run.folder} changed since it started (fingerprint {parts.data.fingerprint}, was {recorded}); start a new run"
             )
-        with explained_compiling(), _trackers(team):
-            return _train(run, parts, team, stop, reporter, facts.get("measured", {}), resuming=True)
+        with translate_compile_errors(), _trackers(processes):
+            return _train(run, parts, processes, stop, reporter, facts.get("measured", {}), resuming=True)
 
 
 def plan(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
     """What `finetune` would do: phases, sizes, memory and time. Writes nothing. Raises ZooError."""
-    with explained_memory(recipe):
-        parts, team, measured = settled(build(recipe), Team(recipe.train.precision))
-        with explained_memory(parts.recipe):
-            return _planned(parts, team, cuts(parts, team, reporter), measured, reporter)
+    with translate_memory_errors(recipe):
+        parts, processes, measured = resolve_auto_settings(build(recipe), Processes(recipe.train.precision))
+        with translate_memory_errors(parts.recipe):
+            return _planned(parts, processes, cuts(parts, processes, reporter), measured, reporter)
 
 
-def _planned(parts: Parts, team: Team, places: Cuts, measured: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+def _planned(
+    parts: Setup, processes: Processes, places: FrozenSplits, measured: dict[str, Any], reporter: Reporter
+) -> dict[str, Any]:
     """The plan, told to the reporter together with what was measured for it."""
     train = parts.recipe.train
     settings = {
@@ -110,11 +118,13 @@ def _planned(parts: Parts, team: Team, places: Cuts, measured: dict[str, Any], r
         "accumulation": train.accumulation,
         "measured": measured,
     }
-    described = describe(parts, team, named(places)) | settings
+    described = describe(parts, processes, named(places)) | settings
     reporter.plan(described)
-    if "step_ms" in measured and (line := compared(Way(train.precision, train.channels_last), measured["step_ms"])):
+    if "step_ms" in measured and (
+        line := compared(ComputeFormat(train.precision, train.channels_last), measured["step_ms"])
+    ):
         reporter.note(f"precision {line}")
-    if line := compiling.told(measured):
+    if line := compile.told(measured):
         reporter.note(line)
     if "batch_size" in measured:
         reporter.note(f"batch size {parts.recipe.data.batch_size} (measured), {train.accumulation} per optimiser step")
@@ -122,45 +132,51 @@ def _planned(parts: Parts, team: Team, places: Cuts, measured: dict[str, Any], r
 
 
 @contextmanager
-def _given_up(run: Run, team: Team) -> Iterator[None]:
+def _given_up(run: Run, processes: Processes) -> Iterator[None]:
     """Images that cannot be read leave no run without a step, which could only fail again."""
     try:
         yield
     except DataError:
-        if team.main:
+        if processes.is_main:
             run.give_up()
         raise
 
 
-def _claim(run: Run, team: Team, parts: Parts, measured: dict[str, Any], held: ExitStack) -> None:
+def _claim(run: Run, processes: Processes, parts: Setup, measured: dict[str, Any], held: ExitStack) -> None:
     """Take the run folder and write what the run is; from here on it can be resumed."""
     held.enter_context(run.locked())
     run.check_new()
-    facts = environment(parts.recipe, team.size, parts.data.record(), measured)
+    facts = environment(parts.recipe, processes.size, parts.data.record(), measured)
     write_text(run.environment, json.dumps(facts, indent=2))
     write_text(run.recipe, dump_recipe(parts.recipe))
 
 
 def _train(
-    run: Run, parts: Parts, team: Team, stop: StopFlag, reporter: Reporter, measured: dict[str, Any], resuming: bool
+    run: Run,
+    parts: Setup,
+    processes: Processes,
+    stop: StopFlag,
+    reporter: Reporter,
+    measured: dict[str, Any],
+    resuming: bool,
 ) -> dict[str, Any]:
     began = time.monotonic()
     for warning in parts.data.warnings:
         reporter.warn(warning)
-    place(parts, team)
-    places = cuts(parts, team, reporter)
-    _planned(parts, team, places, measured, reporter)
-    material = prepare(parts, places, team, reporter)
+    place(parts, processes)
+    places = cuts(parts, processes, reporter)
+    _planned(parts, processes, places, measured, reporter)
+    material = prepare(parts, places, processes, reporter)
     if stop.signal:
         raise Interrupted(f"stopped before the first step. Go on with: zoo resume {run.folder}", stop.signal)
-    trainer = Trainer(material, parts.phases, run.checkpoints, stop, _logged(run, team))
+    trainer = Trainer(material, parts.phases, run.checkpoints, stop, _logged(run, processes))
     if resuming:
-        _take_up(run, trainer, team, reporter)
+        _take_up(run, trainer, processes, reporter)
     with _room_to_go_on(run):
         fitted = trainer.fit()
     parts.model.load_state_dict(fitted.weights)
     parts = replace(parts, model=parts.merge())
-    metrics = _test(parts, team, reporter)
+    metrics = _test(parts, processes, reporter)
     seconds = time.monotonic() - began
     result = {
         **metrics,
@@ -173,8 +189,8 @@ def _train(
         "run": str(run.folder),
     }
     with _room_to_go_on(run):
-        team.on_main(lambda: _publish(run, parts, result))
-    team.wait()
+        processes.run_on_main(lambda: _publish(run, parts, result))
+    processes.barrier()
     return result
 
 
@@ -187,7 +203,7 @@ def _room_to_go_on(run: Run) -> Iterator[None]:
         raise DiskFull(f"{error}, then: zoo resume {run.folder}") from error
 
 
-def _publish(run: Run, parts: Parts, result: dict[str, Any]) -> None:
+def _publish(run: Run, parts: Setup, result: dict[str, Any]) -> None:
     facts = json.loads(run.environment.read_text(encoding="utf-8"))
 
     def card(config: Mapping[str, Any]) -> str:
@@ -198,32 +214,34 @@ def _publish(run: Run, parts: Parts, result: dict[str, Any]) -> None:
     write_text(run.metrics, json.dumps(result, indent=2))
 
 
-def _take_up(run: Run, trainer: Trainer, team: Team, reporter: Reporter) -> None:
-    path = team.share(str(checkpoint.newest(run.checkpoints, reporter.warn) or "") if team.main else "")
+def _take_up(run: Run, trainer: Trainer, processes: Processes, reporter: Reporter) -> None:
+    path = processes.broadcast(
+        str(checkpoint.newest(run.checkpoints, reporter.warn) or "") if processes.is_main else ""
+    )
     if path:
         trainer.resume(Path(path))
         reporter.note(f"going on after step {trainer.progress.step} (epoch {trainer.progress.epochs + 1})")
     else:
         reporter.note("no checkpoint yet: starting from the beginning")
-    if team.main:
+    if processes.is_main:
         run.forget_after(trainer.progress.step)
 
 
 @contextmanager
-def _trackers(team: Team) -> Iterator[None]:
+def _trackers(processes: Processes) -> Iterator[None]:
     """TensorBoard's writer and the process group, both Accelerate's, closed whatever happens."""
-    team.accelerator.init_trackers("events")
+    processes.accelerator.init_trackers("events")
     try:
         yield
     finally:
-        team.accelerator.end_training()
+        processes.accelerator.end_training()
 
 
-def _logged(run: Run, team: Team) -> Callable[[dict[str, Any]], None]:
+def _logged(run: Run, processes: Processes) -> Callable[[dict[str, Any]], None]:
     """Each event goes to `metrics.jsonl` and, its numbers, to TensorBoard."""
 
     def log(line: dict[str, Any]) -> None:
-        if team.main:
+        if processes.is_main:
             run.log(line)
         numbers = {f"validation/{k}": v for k, v in line["validation"].items() if v is not None}
         numbers |= {
@@ -232,25 +250,27 @@ def _logged(run: Run, team: Team) -> Callable[[dict[str, Any]], None]:
             "train/images_per_s": line["images_per_s"],
             "train/waiting": line["waiting"],
         }
-        team.accelerator.log(numbers, step=line["step"])
+        processes.accelerator.log(numbers, step=line["step"])
 
     return log
 
 
-def _test(parts: Parts, team: Team, reporter: Reporter) -> dict[str, Any]:
+def _test(parts: Setup, processes: Processes, reporter: Reporter) -> dict[str, Any]:
     """Metrics of the best weights on the test split."""
     split = parts.data.splits["test"]
-    pixels, _ = decoded(split, parts.view, parts.recipe, team, reporter, "test")
-    loader = ImageLoader(pixels, split.labels, parts.normalise, parts.view.size, team.device, team.shard)
+    pixels, _ = decoded(split, parts.view, parts.recipe, processes, reporter, "test")
+    loader = ImageLoader(pixels, split.labels, parts.normalise, parts.view.size, processes.device, processes.shard)
     reporter.start("testing", len(split))
     with evaluating(parts.model):
-        logits = team.apply(parts.model, loader, len(split), 2 * parts.recipe.data.batch_size, reporter.advance)
+        logits = processes.predict_all(
+            parts.model, loader, len(split), 2 * parts.recipe.data.batch_size, reporter.advance
+        )
     reporter.finish()
     return report(logits, torch.from_numpy(split.labels), parts.data.classes)
 
 
 @contextmanager
-def explained_compiling() -> Iterator[None]:
+def translate_compile_errors() -> Iterator[None]:
     """What torch.compile cannot do, said in the recipe's terms."""
     try:
         yield
@@ -263,19 +283,19 @@ def explained_compiling() -> Iterator[None]:
 
 
 @contextmanager
-def in_company(run: Run, team: Team) -> Iterator[None]:
+def translate_lost_process(run: Run, processes: Processes) -> Iterator[None]:
     """What a process hears of torch when another is gone, in words that help."""
     try:
         yield
     except RuntimeError as error:
-        if team.size == 1 or not any(sign in str(error) for sign in LOST):
+        if processes.size == 1 or not any(sign in str(error) for sign in LOST):
             raise
         onward = f"Go on with: zoo resume {run.folder}" if run.recipe.is_file() else "Start it again"
         raise RunError(f"another process of the run is gone. {onward}") from error
 
 
 @contextmanager
-def explained_memory(recipe: Recipe) -> Iterator[None]:
+def translate_memory_errors(recipe: Recipe) -> Iterator[None]:
     """Running out of memory, said in the recipe's terms."""
     try:
         yield

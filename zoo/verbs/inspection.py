@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import groupby
 
-from zoo.catalog import find_recipe, folder, recipes
-from zoo.environment import parts_named
+from zoo.config.catalog import find_recipe, folder, recipes
+from zoo.config.environment import parts_named
+from zoo.config.recipe import Recipe
 from zoo.errors import PluginError, UsageError, ZooError
 from zoo.plugins import KINDS, OWN, Plugin, installed, locate, resolve, unreadable
-from zoo.recipe import Recipe
 
 LIMIT_S = "60"
 """Seconds that the parts of one distribution may take to import, unless `ZOO_PLUGIN_TIMEOUT_S` says otherwise."""

@@ -3,10 +3,10 @@
 from fnmatch import fnmatch
 from importlib.metadata import version
 
-from zoo.catalog import recipes
+from zoo.config.catalog import recipes
 from zoo.errors import PluginError
 from zoo.plugins import Kind, installed
-from zoo.signature import summary
+from zoo.plugins.signature import summary
 from zoo.timm_index import timm_models, timm_optimizers
 
 Row = dict[str, str]

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from zoo.data.images import UnreadableImage
+from zoo.data.decoding import UnreadableImage
 from zoo.data.source import IMAGE_SUFFIXES
+from zoo.distributed.processes import wants_cpu
 from zoo.errors import UsageError
-from zoo.models.folder import ImageClassifier, load
-from zoo.training.team import wants_cpu
+from zoo.models.saved import ImageClassifier, load
 
 BATCH = 32
 

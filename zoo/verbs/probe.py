@@ -7,19 +7,19 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+from zoo.config.loading import load_recipe
+from zoo.config.recipe import Recipe
+from zoo.distributed.processes import Processes
 from zoo.errors import NonFiniteLoss, UsageError
-from zoo.loading import load_recipe
-from zoo.recipe import Recipe
+from zoo.evaluation.metrics import LARGER_IS_BETTER
 from zoo.reporting import Reporter
-from zoo.training.cuts import cuts
-from zoo.training.material import Material, prepare
-from zoo.training.metrics import LARGER_IS_BETTER
-from zoo.training.parts import Parts, build, place
-from zoo.training.settling import settled
+from zoo.training.feature_plan import cuts
+from zoo.training.inputs import TrainingInputs, prepare
+from zoo.training.setup import Setup, build, place
 from zoo.training.signals import StopFlag
-from zoo.training.team import Team
 from zoo.training.trainer import Trainer
-from zoo.verbs.finetune import explained_memory
+from zoo.tuning.auto import resolve_auto_settings
+from zoo.verbs.finetune import translate_memory_errors
 
 HEADS = ("linear", "mlp", "attention")
 RATES = (3e-4, 1e-3, 3e-3)
@@ -51,7 +51,7 @@ def probe(
     for rate, decay in settings:
         load_recipe(recipe, [*overrides, f"optim.lr={rate!r}", f"optim.weight_decay={decay!r}"])
     metric = tried[0].train.best_by
-    with StopFlag() as stop, explained_memory(tried[0]):
+    with StopFlag() as stop, translate_memory_errors(tried[0]):
         rows = [row for material, parts in _prepared(tried, reporter) for row in _rows(material, parts, settings, stop)]
     if all("diverged" in row for row in rows):
         raise NonFiniteLoss(rows[-1]["diverged"])
@@ -86,23 +86,23 @@ class OnlyFeatures(Reporter):
         self.reporter.finish()
 
 
-def _prepared(recipes: list[Recipe], reporter: Reporter) -> Iterator[tuple[Material, Parts]]:
+def _prepared(recipes: list[Recipe], reporter: Reporter) -> Iterator[tuple[TrainingInputs, Setup]]:
     """The material of each recipe; data, decoded images and what was measured are the first one's."""
-    parts, team, _ = settled(build(recipes[0]), Team(recipes[0].train.precision))
+    parts, processes, _ = resolve_auto_settings(build(recipes[0]), Processes(recipes[0].train.precision))
     shared, material = parts.recipe, None
     for number, recipe in enumerate(recipes):
         if number:
             parts = build(recipe.model_copy(update={"data": shared.data, "train": shared.train}), parts.data)
-        place(parts, team)
-        places = cuts(parts, team, reporter)
+        place(parts, processes)
+        places = cuts(parts, processes, reporter)
         if material is None:
-            material = prepare(parts, places, team, reporter)
+            material = prepare(parts, places, processes, reporter)
         material = replace(material, recipe=parts.recipe, model=parts.model, groups=parts.groups, cuts=places)
         yield material, parts
 
 
 def _rows(
-    material: Material, parts: Parts, settings: list[tuple[float, float]], stop: StopFlag
+    material: TrainingInputs, parts: Setup, settings: list[tuple[float, float]], stop: StopFlag
 ) -> Iterator[dict[str, Any]]:
     """One row for each setting, each from the same first weights."""
     fresh = {name: tensor.detach().clone() for name, tensor in material.model.state_dict().items()}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
-from zoo.models.folder import load
-from zoo.remote import FILES, PREFIX, fetch
+from zoo.hub.download import FILES, PREFIX, fetch
+from zoo.models.saved import load
 
 
 def pull(name: str, to: str | Path | None = None) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
 from zoo.hub import api, explained
+from zoo.hub.download import FILES
 from zoo.hub.repository import Contents, Destination, Published, Repository
-from zoo.publication import Publication, stage, verify
-from zoo.remote import FILES
+from zoo.publishing.staging import Publication, stage, verify
 from zoo.reporting import Reporter
 
 if TYPE_CHECKING:

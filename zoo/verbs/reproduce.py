@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from zoo.config.loading import read_recipe
 from zoo.errors import ModelError
-from zoo.loading import read_recipe
-from zoo.remote import fetch
+from zoo.hub.download import fetch
 from zoo.reporting import Reporter
 from zoo.verbs.finetune import finetune
 

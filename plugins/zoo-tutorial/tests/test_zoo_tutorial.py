@@ -10,7 +10,7 @@ from zoo_tutorial.schedule import ends_first
 
 from zoo.contracts import FeatureInfo, Phase
 from zoo.testing import check_backbone, check_head, check_recipe, check_schedule
-from zoo.testing.found import in_folder
+from zoo.testing.distributions import in_folder
 
 PLUGIN = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from zoo.contracts import FeatureInfo
 from zoo.models.classifier import Classifier
 from zoo.plugins import OWN, find, installed
-from zoo.signature import signature
+from zoo.plugins.signature import signature
 
 CHANNELS, CLASSES = 12, 5
 

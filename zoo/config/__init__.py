@@ -1,0 +1,1 @@
+"""Recipes: their typed tree, where they are found, how YAML and `key=value` become one."""

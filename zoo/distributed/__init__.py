@@ -1,0 +1,1 @@
+"""Several processes: starting them, what they exchange, and FSDP2."""

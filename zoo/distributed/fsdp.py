@@ -1,0 +1,96 @@
+"""FSDP2: weights, gradients and optimiser state spread over the processes, for models too large for one device with them.
+
+torch's own `fully_shard`, since Accelerate's way to it serves GPUs only and takes batch-norm buffers for weights.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from zoo.models.mode import evaluating
+
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+LARGE = 1_000_000
+"""Weights from which a single layer is worth gathering by itself."""
+
+
+def blocks(model: nn.Module, example: torch.Tensor) -> list[str]:
+    """Names of the parts that are gathered one after another, inner ones first; what is left is gathered with the whole.
+
+    They are modules that the model calls on `example`, with layers of their own or large: members of containers, however
+    deep, and the outermost of others. A part whose weights are also others' is none.
+    """
+    called: set[nn.Module] = set()
+    hooks = [m.register_forward_pre_hook(lambda module, _: called.add(module)) for m in model.modules()]
+    try:
+        with evaluating(model), torch.no_grad():
+            model(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    owners: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(parameter, []).append(name)
+
+    def own(name: str, module: nn.Module) -> bool:
+        return all(owner.startswith(f"{name}.") for p in module.parameters() for owner in owners[p])
+
+    def walk(module: nn.Module, prefix: str, inside: bool) -> Iterator[str]:
+        for name, child in module.named_children():
+            name, member = prefix + name, isinstance(module, CONTAINERS)
+            found = child in called and (member or not inside) and _is_block(child) and own(name, child)
+            yield from walk(child, f"{name}.", inside or found)
+            if found:
+                yield name
+
+    return list(walk(model, "", inside=False))
+
+
+def _is_block(module: nn.Module) -> bool:
+    weights = sum(p.numel() for p in module.parameters())
+    layered = any(True for _ in module.children()) and not isinstance(module, CONTAINERS)
+    return weights >= LARGE or (weights > 0 and layered)
+
+
+def spread(model: nn.Module, units: Sequence[str], device: torch.device) -> nn.Module:
+    """The model, on the CPU until now, in parts on the processes' devices; `units` are gathered one at a time to compute."""
+    model.to(memory_format=torch.contiguous_format)
+    mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+    for name in units:
+        fully_shard(model.get_submodule(name), mesh=mesh)
+    return fully_shard(model, mesh=mesh)
+
+
+def is_sharded(tensor: torch.Tensor) -> bool:
+    """Whether each process has its part of it."""
+    return isinstance(tensor, DTensor)
+
+
+def whole(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
+    """The tensor; one that is spread is gathered on the CPU, for which every process must ask, also one that wants none of it."""
+    if not is_sharded(tensor):
+        return tensor
+    gathered = tensor.full_tensor()
+    return gathered.cpu() if wanted else torch.empty(0)
+
+
+def whole_state(model: nn.Module, wanted: bool = True) -> dict[str, torch.Tensor]:
+    """The state of a model, spread or not, in whole tensors."""
+    return {name: whole(tensor, wanted) for name, tensor in model.state_dict().items()}
+
+
+def reshard_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """A whole tensor as `other` lies in memory; this process's part of it where `other` is spread."""
+    if is_sharded(other):
+        return distribute_tensor(tensor.to(other.device), other.device_mesh, other.placements)
+    return torch.empty_like(other, dtype=tensor.dtype).copy_(tensor)
+
+
+def load_whole(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Load whole tensors into a model, spread or not."""
+    own = model.state_dict()
+    model.load_state_dict({name: reshard_like(tensor, own[name]) for name, tensor in state.items()})

@@ -1,0 +1,296 @@
+"""A model folder: what training leaves, what plain timm loads, what `zoo.load` gives back whole.
+
+config.json          timm's layout, plus a `zoo` section: head, image size, how the backbone is built
+model.safetensors    the timm model; with a head that timm does not have, its backbone alone (cut, or several, where so asked)
+head.safetensors     that head
+README.md            model card
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models import get_model_traits
+from timm.models._hub import save_config_for_hf
+from torch import nn
+
+from zoo.config.recipe import Model, Named, Recipe
+from zoo.contracts import API_VERSION
+from zoo.data.decoding import UnreadableImage
+from zoo.data.image_store import EvalTransform
+from zoo.data.loader import Normalise
+from zoo.errors import DataError, ModelError, nearest
+from zoo.hub.download import local
+from zoo.hub.verify_config import tensor_shapes
+from zoo.models.backbone import config, native_size, one_line, per_channel, read_safetensors
+from zoo.models.classifier import Classifier, build_classifier
+from zoo.models.names import without_folders
+from zoo.models.transfer import ConcatBackbones, FrozenSplit, Wrapped, innermost
+from zoo.plugins import find, find_backbone
+from zoo.storage.atomic import disk_faults, sync, sync_tree
+from zoo.timm_index import timm_models
+
+SLACK = 100_000_000
+"""Numbers that a model may have beyond its weights' before it is not even built; the real comparison comes later."""
+
+
+@dataclass(frozen=True, repr=False)
+class ImageClassifier:
+    """A trained model with everything needed to use it.
+
+    model: images (B, C, H, W), normalised, to logits (B, K); classes: K names; view and normalise: how a picture
+    becomes an input; about: the `zoo` section of `config.json`, empty for a folder that timm wrote.
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    view: EvalTransform
+    normalise: Normalise
+    about: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        head = self.about.get("head", {}).get("name", "linear")
+        return f"ImageClassifier({len(self.classes)} classes, {self.view.size} px, head {head})"
+
+    def inputs(self, images: Any) -> torch.Tensor:
+        """Paths, bytes or PIL images, or one alone -> normalised (B, C, size, size). Raises DataError for an unreadable one."""
+        images = images if isinstance(images, list | tuple) else [images]
+        if not images:
+            raise DataError("no picture was given")
+        views = [self._view(image) for image in images]
+        return self.normalise(torch.from_numpy(np.stack(views)))
+
+    def _view(self, image: Any) -> np.ndarray:
+        try:
+            return self.view(image)
+        except UnreadableImage as problem:
+            name = f"{image}: " if isinstance(image, str | Path) else ""
+            raise UnreadableImage(f"{name}{problem}") from problem
+
+    @torch.inference_mode()
+    def __call__(self, images: Any) -> torch.Tensor:
+        """Probabilities (B, K) for paths, bytes or PIL images, or for one alone (1, K)."""
+        return self.model(self.inputs(images)).float().softmax(1)
+
+
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    recipe: Recipe,
+    classes: Sequence[str],
+    view: EvalTransform,
+    normalise: Normalise,
+    card: Callable[[Mapping[str, Any]], str],
+) -> None:
+    """Write the model folder as a whole: made beside, flushed, renamed. Raises DiskFull, RunError.
+
+    card: makes the model card from what `config.json` holds.
+    """
+    part = folder.with_name(f".part-{folder.name}")
+    size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    with disk_faults(folder.parent, size):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            _write_weights(part, model)
+            config = _config(part / "config.json", model, recipe, classes, view, normalise)
+            (part / "config.json").write_text(json.dumps(config, indent=2))
+            (part / "README.md").write_text(card(config), encoding="utf-8")
+            sync_tree(part)
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+            sync(folder.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+def _write_weights(folder: Path, model: nn.Module) -> None:
+    for name, module in _parts(model).items():
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
+        save_file(tensors, folder / f"{name}.safetensors", metadata={"format": "pt"})
+
+
+def _parts(model: nn.Module) -> dict[str, nn.Module]:
+    """What goes into which file; of a wrapped timm model its own weights, under timm's names."""
+    if not isinstance(model, Classifier):
+        return {"model": model}
+    backbone = model.backbone
+    return {"model": backbone.backbone if isinstance(backbone, Wrapped) else backbone, "head": model.head}
+
+
+def _config(
+    path: Path, model: nn.Module, recipe: Recipe, classes: Sequence[str], view: EvalTransform, normalise: Normalise
+) -> dict[str, Any]:
+    """What `config.json` says: timm's keys, written by timm to `path`, and the `zoo` section."""
+    backbone = innermost(_parts(model)["model"])
+    how = {
+        "input_size": (view.channels, view.size, view.size),
+        "crop_pct": view.crop_pct,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+        "mean": normalise.mean,
+        "std": normalise.std,
+    }
+    labels = {"label_names": list(classes)} if backbone is model else {}
+    save_config_for_hf(backbone, str(path), model_config=labels, data_config=how)
+    written = json.loads(path.read_text())
+    written.get("model_args", {}).pop("num_classes", None)  # timm finds it beside; transformers would be given it twice
+    name, options = _rebuildable(recipe.model, written)
+    if readable_by_timm(model) == "nothing":
+        written["architecture"] = "zoo-only"  # so that plain timm refuses instead of loading a part
+    written["zoo"] = {
+        "contract": API_VERSION,
+        "task": "multi-class",
+        "timm": readable_by_timm(model) if written["architecture"] in timm_models() else "nothing",
+        "base": _bases(model, recipe.model),
+        "backbone": name,
+        "options": options,
+        "in_chans": view.channels,
+        "head": {"name": find("head", recipe.model.head.name).full_name, **recipe.model.head.options},
+        **recipe.model.model_dump(include={"top", "insert", "cut", "beside"}),
+        "outputs": {"replace": None, "keep": len(classes), "stack": backbone.num_classes}[recipe.model.top],
+        "classes": list(classes),
+        "image_size": view.size,
+        "crop_pct": view.crop_pct,
+        "mean": list(normalise.mean),
+        "std": list(normalise.std),
+    }
+    return written
+
+
+def _bases(model: nn.Module, spec: Model) -> list[dict[str, Any]]:
+    """Each backbone's name, and where its weights came from: Hub id and licence, None where not known."""
+    backbone = _parts(model)["model"]
+    models = [member.backbone for member in backbone.members] if isinstance(backbone, ConcatBackbones) else [backbone]
+    bases = []
+    for name, one in zip([spec.backbone, *spec.beside], models, strict=True):
+        cfg, own = config(one), spec.pretrained is True
+        weights = "pretrained" if own else "file" if spec.pretrained else "random"
+        known = {"hub_id": cfg.get("hf_hub_id"), "license": cfg.get("license")} if own else {}
+        bases.append({"name": without_folders(name), "weights": weights, "hub_id": None, "license": None, **known})
+    return bases
+
+
+def readable_by_timm(model: nn.Module) -> str:
+    """What plain timm loads from the saved folder: the whole `model`, its `features`, or `nothing`."""
+    if not isinstance(model, Classifier):
+        return "model"
+    return "nothing" if isinstance(model.backbone, ConcatBackbones | FrozenSplit) else "features"
+
+
+def _rebuildable(spec: Model, written: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A backbone name and options that do not hang on a folder or a repository."""
+    plugin = find_backbone(spec.backbone)
+    if plugin is not None:
+        return plugin.full_name, spec.options
+    given = {k: v for k, v in written.get("model_args", {}).items() if k not in ("num_classes", "in_chans", "img_size")}
+    return f"timm:{written['architecture']}", {**given, **spec.options}
+
+
+def load(folder: str | Path) -> ImageClassifier:
+    """The classifier in a run folder, a model folder or `hf-hub:user/name`, in eval mode on the CPU. Raises ModelError."""
+    path = local(folder)
+    if (path / "recipe.yaml").is_file() and not (path / "config.json").is_file():
+        if not (path / "model" / "config.json").is_file():
+            raise ModelError(f"the run '{path}' is not finished, it has no model yet. Go on with it: zoo resume {path}")
+        path = path / "model"
+    if not path.is_dir():
+        siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        what = "is a file" if path.exists() else "does not exist"
+        raise ModelError(
+            f"'{folder}' {what}; name a run, a model folder or hf-hub:user/name.{nearest(path.name, siblings)}"
+        )
+    if not (path / "config.json").is_file():
+        raise ModelError(f"'{folder}' is neither a run nor a model folder (no recipe.yaml, no config.json)")
+    try:
+        written = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        about = written.get("zoo")
+        loaded = _load_zoo(path, about) if about else _load_timm(path, written)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path / 'config.json'} is damaged: {type(error).__name__}: {one_line(str(error))}"
+        ) from error
+    loaded.model.eval()
+    return loaded
+
+
+def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:
+    spec = Model(
+        backbone=about["backbone"],
+        pretrained=False,
+        options=about["options"],
+        head=Named(**about["head"]),
+        in_chans=about["in_chans"],
+        **{key: about[key] for key in ("top", "insert", "cut", "beside") if key in about},
+    )
+
+    def build() -> nn.Module:
+        return build_classifier(spec, len(about["classes"]), about["image_size"], False, about.get("outputs"))
+
+    _check_size(build, path)
+    model = build()
+    for name, module in _parts(model).items():
+        file = path / f"{name}.safetensors"
+        _fill(module, read_safetensors(file), file)
+    view = EvalTransform(about["image_size"], about["crop_pct"], about["in_chans"])
+    return ImageClassifier(
+        model, tuple(about["classes"]), view, Normalise(tuple(about["mean"]), tuple(about["std"]), False), about
+    )
+
+
+def _check_size(build: Callable[[], nn.Module], path: Path) -> None:
+    """Raises ModelError where `build` would make a far larger model than the weights are of; tried without any memory."""
+    try:
+        held = sum(math.prod(shape) for file in path.glob("*.safetensors") for shape in tensor_shapes(file))
+        with torch.device("meta"):
+            asked = sum(tensor.numel() for tensor in build().state_dict().values())
+    except Exception:  # not every model can be built so; reading and building for real says better what is wrong
+        return
+    if asked > held + SLACK:
+        raise ModelError(
+            f"{path / 'config.json'} asks for a model of {asked:,} numbers, but its weights hold {held:,}; it is not built"
+        )
+
+
+def _fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    expected = module.state_dict()
+    if strange := sorted(expected.keys() ^ tensors.keys()):
+        raise ModelError(
+            f"{file} does not fit its config.json: '{strange[0]}' is in one of them only ({len(strange)} such names)"
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise ModelError(
+                f"{file} does not fit its config.json: '{name}' is {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+            )
+    module.load_state_dict(tensors)
+
+
+def _load_timm(path: Path, written: Mapping[str, Any]) -> ImageClassifier:
+    read_safetensors(path / "model.safetensors")  # without it timm would look for a pickle
+    _check_size(lambda: timm.create_model(f"local-dir:{path}"), path)
+    try:
+        model = timm.create_model(f"local-dir:{path}", pretrained=True)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit its config.json: {one_line(str(error))}") from error
+    cfg = config(model)
+    names = written.get("label_names") or [str(i) for i in range(model.num_classes)]
+    channels, size = get_model_traits(model).get("in_chans", cfg["input_size"][0]), native_size(model)
+    if len(names) != model.num_classes:
+        raise ModelError(f"{path / 'config.json'} names {len(names)} classes, the weights have {model.num_classes}")
+    return ImageClassifier(
+        model,
+        tuple(names),
+        EvalTransform(size, cfg["crop_pct"], channels),
+        Normalise(per_channel(cfg["mean"], channels), per_channel(cfg["std"], channels), False),
+        {},
+    )

@@ -1,0 +1,1 @@
+"""What a push publishes: staged files, the model card, plots."""

@@ -1,0 +1,1 @@
+"""What is written to disk: atomic files, the run folder, working folders, the feature cache."""

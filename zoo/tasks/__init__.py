@@ -1,0 +1,1 @@
+"""What is asked of an image, and the losses that teach it."""

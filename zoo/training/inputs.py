@@ -1,0 +1,131 @@
+"""What all phases of a run share: the model, where it is cut, and loaders over decoded images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import torch
+from torch import nn
+
+from zoo.config.recipe import Augment, Data, Recipe
+from zoo.data.dataset import Split
+from zoo.data.image_store import (
+    EvalTransform,
+    ImageStore,
+    MemoryImageStore,
+    StreamedImageStore,
+    cores,
+    find_unreadable,
+    load_into_memory,
+    unreadable,
+)
+from zoo.data.loader import ImageLoader
+from zoo.distributed.processes import Processes
+from zoo.errors import DataError
+from zoo.models.param_groups import Groups
+from zoo.reporting import Reporter
+from zoo.training.feature_plan import FrozenSplits
+from zoo.training.setup import MEMORY_SHARE, Setup
+
+WIDER = 1 / 0.875
+"""Training images of `crop: resized` are stored this much larger, so that crops have pixels to choose from."""
+GPU_SHARE = 0.05
+"""Part of a GPU's free memory that a split's images may take."""
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """What all phases share.
+
+    rows: indices of the training images that can be read; plain: the same images as evaluation sees them.
+    """
+
+    recipe: Recipe
+    model: nn.Module
+    groups: Groups
+    cuts: FrozenSplits
+    classes: int
+    rows: np.ndarray
+    train: ImageLoader
+    plain: ImageLoader
+    validation: ImageLoader
+    processes: Processes
+    reporter: Reporter
+
+
+def prepare(parts: Setup, cuts: FrozenSplits, processes: Processes, reporter: Reporter) -> TrainingInputs:
+    """Decode the images, also as frozen parts read them where a phase is cut. Raises DataError for unreadable ones."""
+    recipe, train, validation = parts.recipe, parts.data.splits["train"], parts.data.splits["validation"]
+    how, view = recipe.data.augment, parts.view
+    wide = training_view(view, how)
+
+    def loader(split: Split, pixels: ImageStore, how: Augment | None = None) -> ImageLoader:
+        return ImageLoader(
+            pixels, split.labels, parts.normalise, view.size, processes.device, processes.shard, how, recipe.train.seed
+        )
+
+    pixels, faults = decoded(train, wide, recipe, processes, reporter, "train")
+    plain = pixels
+    if any(cuts) and wide != view and recipe.train.views is None:
+        plain, _ = decoded(train, view, recipe, processes, reporter, "train")
+    if faults:
+        reporter.warn(
+            f"{len(faults)} of {len(train)} training images are skipped: {'; '.join(list(faults.values())[:3])}"
+        )
+    return TrainingInputs(
+        recipe=recipe,
+        model=parts.model,
+        groups=parts.groups,
+        cuts=cuts,
+        classes=len(parts.data.classes),
+        rows=np.asarray([i for i in range(len(train)) if i not in faults]),
+        train=loader(train, pixels, how),
+        plain=loader(train, plain),
+        validation=loader(validation, decoded(validation, view, recipe, processes, reporter, "validation")[0]),
+        processes=processes,
+        reporter=reporter,
+    )
+
+
+def training_view(view: EvalTransform, how: Augment) -> EvalTransform:
+    """How training images are stored, which evaluation sees by `view`."""
+    return EvalTransform(round(view.size * WIDER), 1.0, view.channels) if how.crop == "resized" else view
+
+
+def is_held(count: int, view: EvalTransform, data: Data, processes: int = 1) -> bool:
+    """Whether so many decoded images are kept in memory, by each process."""
+    fits = count * view.nbytes * processes <= MEMORY_SHARE * psutil.virtual_memory().available
+    return fits if data.in_memory == "auto" else data.in_memory
+
+
+def decoded(
+    split: Split, view: EvalTransform, recipe: Recipe, processes: Processes, reporter: Reporter, name: str
+) -> tuple[ImageStore, dict[int, str]]:
+    """The split's pixels, in memory where they fit, and what is wrong with unreadable images. Raises DataError."""
+    data = recipe.data
+    if not is_held(len(split), view, data, processes.size):
+        share = max(1, cores() // processes.size)
+        workers = share if data.workers is None else min(data.workers, share)
+        faults = {}
+        if name == "train" and data.corrupt == "skip":
+            reporter.start(f"checking {name}", len(split))
+            faults = find_unreadable(split.encoded, view, reporter.advance)
+            reporter.finish()
+        return StreamedImageStore(split.encoded, view, workers, faults), faults
+    reporter.start(f"reading {name}", len(split))
+    images, faults = load_into_memory(split.encoded, view, reporter.advance)
+    reporter.finish()
+    if name != "train" or data.corrupt == "error":
+        _refuse(faults, split)
+    return MemoryImageStore(images.to(_home(images.nbytes, processes.device))), faults
+
+
+def _home(nbytes: int, device: torch.device) -> torch.device:
+    """Where decoded images wait: on a GPU with plenty of room, from which no step has to fetch them, else in memory."""
+    roomy = device.type == "cuda" and nbytes <= GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+    return device if roomy else torch.device("cpu")
+
+
+def _refuse(faults: dict[int, str], split: Split) -> None:
+    if faults:
+        raise DataError(unreadable(list(faults.values()), len(split)))

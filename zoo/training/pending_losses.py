@@ -1,0 +1,48 @@
+"""Losses of steps that the device may still be computing: read now and then, so that it need not wait for the host."""
+
+import math
+import time
+
+import torch
+
+READ_S = 0.5
+"""Seconds of training between two readings, where reading makes the host wait."""
+MOST = 100
+"""Steps between two readings, at most."""
+IMMEDIATE = {"cpu"}
+"""Devices that have computed a loss by the time it is there to be read."""
+
+
+class PendingLosses:
+    """The losses since the last reading. every: after how many steps they are due; all processes must agree on it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.immediate, self.every, self.waited, self.pace = device.type in IMMEDIATE, 1, 0.0, 0.0
+        self.steps: list[tuple[torch.Tensor, int, int]] = []
+        self.since = time.perf_counter()
+
+    def add(self, loss: torch.Tensor, count: int, images: int) -> None:
+        """A step's summed loss of this process's `count` images, of `images` over all processes."""
+        self.steps.append((loss, count, images))
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+    @property
+    def due(self) -> bool:
+        return len(self.steps) >= self.every
+
+    def read(self) -> list[tuple[float, int, int]]:
+        """The steps since the last time, now with numbers for losses. `waited` grows by the seconds that this took."""
+        start, steps = time.perf_counter(), self.steps
+        losses = torch.stack([loss for loss, _, _ in steps]).tolist()
+        now = time.perf_counter()
+        self.waited += now - start
+        self.pace = (now - self.since) / len(steps)
+        self.steps, self.since = [], now
+        return [(loss, count, images) for loss, (_, count, images) in zip(losses, steps, strict=True)]
+
+    @property
+    def wanted(self) -> int:
+        """After how many steps this process would read again, by its pace since the last time but one."""
+        return 1 if self.immediate else min(MOST, max(1, math.floor(READ_S / max(self.pace, 1e-9))))

@@ -1,0 +1,180 @@
+"""One phase made ready: what is frozen, what trains, on which inputs, by which optimiser."""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.nn import functional as F
+
+from zoo.contracts import Phase
+from zoo.data.augment import mix
+from zoo.data.loader import Batch, Loader
+from zoo.data.rng import stream
+from zoo.distributed.fsdp import blocks, spread, whole
+from zoo.models.mode import evaluating
+from zoo.schedules.rate import lr_factor
+from zoo.tasks.losses import build_loss
+from zoo.training.feature_plan import keeps_statistics, views
+from zoo.training.freezing import freeze, train_mode
+from zoo.training.frozen_features import Features, FrozenSplit
+from zoo.training.inputs import TrainingInputs
+from zoo.training.optim import build_optimizer, set_lr
+from zoo.tuning.compile import compiled
+
+
+class PhaseRunner:
+    """A phase: `module` is what trains (the model, or its top on cached features), `wrapped` what processes made of it.
+
+    model: the whole model as it is during the phase; one that is spread over the processes stands in for the material's.
+    """
+
+    def __init__(
+        self,
+        material: TrainingInputs,
+        phase: Phase,
+        cut: FrozenSplit | None,
+        steps: int,
+        warmup: int,
+        start: int,
+        heed: Callable[[], None],
+    ) -> None:
+        """steps: of the phase, `warmup` of them with a rising learning rate; start: the epoch at which it began.
+
+        heed: raises where a stop was asked for.
+        """
+        recipe, processes = material.recipe, material.processes
+        self.material, self.phase, self.cut, self.steps, self.warmup = material, phase, cut, steps, warmup
+        freeze(material.model, material.groups, phase)
+        self.freeze_bn_stats = keeps_statistics(phase, recipe)
+        self.model, self.spread = material.model, self.cut is None and processes.uses_fsdp(recipe.train)
+        self.module, self.train, self.validation = self._inputs(start, heed)
+        if self.spread:
+            self._spread()
+        else:
+            self.ema = self._average()
+        optimizer = build_optimizer(self.model, material.groups, phase, recipe.optim)
+        whole = self.cut is None  # what reads kept features is small
+        module = compiled(self.module, recipe.train.compile) if whole else self.module
+        self.wrapped, self.optimizer = processes.prepare(module, optimizer)
+        self.loss = build_loss(recipe.train, material.classes, processes.device)
+
+    def _average(self) -> ModelEmaV3 | None:
+        """A moving average that begins at the weights as they are, where the recipe wants one."""
+        decay = self.material.recipe.train.ema
+        return ModelEmaV3(self.module, decay=decay, use_warmup=True) if decay else None
+
+    def _spread(self) -> None:
+        """Let each process have its part of the weights, and of their average; the whole model waits on the CPU."""
+        material, device = self.material, self.material.processes.device
+        channels, size = len(material.train.normalise.mean), material.train.size
+        units = blocks(material.model, torch.zeros(1, channels, size, size, device=device))
+        material.model.to("cpu")
+        self.ema = self._average()
+        self.model = self.module = spread(deepcopy(material.model), units, device)
+        if self.ema:
+            self.ema.foreach = False  # its lists would mix tensors that are spread with others
+            self.ema.module = spread(self.ema.module, units, device)
+
+    def _inputs(self, start: int, heed: Callable[[], None]) -> tuple[nn.Module, Loader, Loader]:
+        """What trains, and what it reads: images, or what the frozen part below it makes of them."""
+        material, recipe = self.material, self.material.recipe
+        if self.cut is None:
+            return material.model, material.train, material.validation
+        features = Features(
+            self.cut, recipe.model, 2 * recipe.data.batch_size, material.processes, material.reporter, heed
+        )
+        images = material.plain if recipe.train.views is None else material.train
+        train = features.loader(images, views(self.phase, recipe, start))
+        validation = features.loader(material.validation, range(1))
+        self.cut.open()
+        return self.cut.top, train, validation
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The weights that validation sees: the moving average where there is one."""
+        return self.ema.module if self.ema else self.module
+
+    def train_mode(self) -> None:
+        train_mode(self.module, self.freeze_bn_stats)
+
+    def backward(self, batch: Batch, images: int, last: bool, epoch: int, number: int) -> torch.Tensor:
+        """Add this batch's share of the gradient of the mean loss over `images` images of the whole window.
+
+        last: whether the window ends here, so that processes exchange gradients.
+        Returns the summed loss of this process's images.
+        """
+        processes = self.material.processes
+        inputs, targets = self._targets(batch, epoch, number)
+        with processes.gradient_sync(self.wrapped, last):
+            with processes.autocast():
+                logits = self.wrapped(inputs)
+            loss = (self.loss(logits.float(), targets) * batch.weights).sum()
+            processes.accelerator.backward(loss * (processes.size / images))
+        return loss.detach()
+
+    def _targets(self, batch: Batch, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        how = self.material.recipe.data.augment
+        if self.cut is not None or not how.mixes:
+            return batch.inputs, batch.labels
+        one_hot = F.one_hot(batch.labels, self.material.classes).float()
+        return mix(batch.inputs, one_hot, how, self.material.recipe.train.seed, epoch, number)
+
+    def update(self, step: int) -> None:
+        """One optimiser step with the gradients gathered; `step` counts from 0 within the phase."""
+        optim = self.material.recipe.optim
+        if optim.clip_norm is not None:
+            self.material.processes.accelerator.clip_grad_norm_(self.module.parameters(), optim.clip_norm)
+        shape = self.phase.lr_schedule or optim.lr_schedule
+        set_lr(self.optimizer, optim.lr * lr_factor(step, self.steps, self.warmup, shape))
+        # Accelerate's wrapper looks for a package at each step; only loss scaling needs it.
+        scaled = self.material.processes.accelerator.scaler is not None
+        optimizer = self.optimizer if scaled else self.optimizer.optimizer
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if self.ema:
+            self.ema.update(self.module, step)
+
+    def seed(self, step: int) -> None:
+        """Dropout and drop-path draw from (seed, step, rank), so there is no generator state to save."""
+        processes = self.material.processes
+        seed = stream(self.material.recipe.train.seed, step, processes.rank, 15485863)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed looks for every kind of device, 0.1 ms a time
+        if processes.device.type != "cpu":
+            torch.get_device_module(processes.device).manual_seed(seed)
+
+    def logits(self) -> torch.Tensor:
+        """Validation logits (N, K) of `evaluated`, every image once."""
+        material = self.material
+        material.processes.broadcast_buffers(self.evaluated)
+        with evaluating(self.evaluated):
+            return material.processes.predict_all(
+                self.evaluated, self.validation, len(self.validation.labels), 2 * material.recipe.data.batch_size
+            )
+
+    def restore(self) -> None:
+        """Let the model read images again, without gradients of a window that was not finished, whatever ended the phase."""
+        self.module.zero_grad(set_to_none=True)
+        if self.cut is not None:
+            self.cut.close()
+
+    def close(self) -> None:
+        """Let go of optimiser state and wrappers before the next phase builds its own."""
+        self.material.processes.broadcast_buffers(self.module)
+        if self.spread:
+            self.material.model.load_state_dict(self.weights(averaged=False))
+            self.model = self.module = self.material.model
+        self.ema = None
+        self.wrapped, self.optimizer = self.material.processes.accelerator.free_memory(self.wrapped, self.optimizer)
+        self.material.model.to(self.material.processes.device)
+
+    def weights(self, averaged: bool) -> dict[str, torch.Tensor]:
+        """A copy on the CPU of the whole model's state, with the moving average in its place if `averaged`."""
+        state = self.model.state_dict(keep_vars=True)
+        if averaged and self.ema:
+            names = {id(tensor): name for name, tensor in state.items()}
+            average = self.ema.module.state_dict()
+            own = self.module.state_dict(keep_vars=True)
+            state = {**state, **{names[id(tensor)]: average[name] for name, tensor in own.items()}}
+        return {name: whole(tensor.detach()).to("cpu", copy=True) for name, tensor in state.items()}

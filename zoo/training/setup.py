@@ -1,0 +1,134 @@
+"""A recipe's parts: data, model and phases, built and described before anything is written."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.config.recipe import Recipe
+from zoo.contracts import Phase
+from zoo.data.dataset import ImageData, load_data
+from zoo.data.image_store import EvalTransform
+from zoo.data.loader import Normalise
+from zoo.data.rng import stream
+from zoo.distributed.processes import Processes
+from zoo.models.adapter import adapt
+from zoo.models.backbone import config, native_size, per_channel
+from zoo.models.classifier import Classifier, build_classifier
+from zoo.models.param_groups import Groups, parameter_groups
+from zoo.models.transfer import innermost
+from zoo.training.optim import build_optimizer
+from zoo.training.plan import PhasePlan, lay_out, measure, plan_phases, training_bytes
+
+FEW = 4
+"""Images that a model is tried with."""
+TIMED_PIXELS = 2**15
+"""It is timed with so many pixels, if they are more: few small images would say little of whole batches."""
+
+MEMORY_SHARE = 0.25
+"""Part of the free memory that decoded images, or features, may take."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a recipe became: data, model and plan, before anything is written."""
+
+    recipe: Recipe
+    data: ImageData
+    model: nn.Module
+    groups: Groups
+    phases: tuple[Phase, ...]
+    view: EvalTransform
+    normalise: Normalise
+    merge: Callable[[], nn.Module]
+    """Gives the model to publish: `model` itself, or what an adapter merges into."""
+
+
+def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
+    """Load the data unless they are given, build the model, plan the phases. Raises ZooError; writes nothing."""
+    data = data or load_data(recipe.data, recipe.train.seed)
+    torch.manual_seed(stream(recipe.train.seed, 1))
+    model = build_classifier(recipe.model, len(data.classes), recipe.data.image_size)
+    backbone = innermost(model.backbone if isinstance(model, Classifier) else model)
+    size = recipe.data.image_size or native_size(backbone)
+    cfg, adaptation = config(backbone), adapt(model, recipe.model.adapter)
+    channels = recipe.model.in_chans
+    mean, std = (per_channel(cfg[key], channels) for key in ("mean", "std"))
+    model = adaptation.model
+    groups = parameter_groups(model, size, channels, adaptation.fixed)
+    phases = plan_phases(recipe, groups)
+    for phase in phases:  # a wrong option is found before anything is written
+        build_optimizer(model, groups, phase, recipe.optim)
+    return Setup(
+        recipe,
+        data,
+        model,
+        groups,
+        phases,
+        EvalTransform(size, recipe.data.crop_pct, channels),
+        Normalise(mean, std, recipe.train.channels_last),
+        adaptation.merge,
+    )
+
+
+def place(parts: Setup, processes: Processes) -> None:
+    """Put the model where it trains, in the memory format that the recipe settled on."""
+    parts.model.to(processes.device)
+    if parts.recipe.train.channels_last:
+        parts.model.to(memory_format=torch.channels_last)
+
+
+def example_inputs(parts: Setup, processes: Processes, count: int = FEW) -> torch.Tensor:
+    """`count` random inputs of the right shape, no more than a batch has, for timing and for trying cuts."""
+    generator = torch.Generator().manual_seed(0)
+    size = (min(count, parts.recipe.data.batch_size), parts.view.channels, parts.view.size, parts.view.size)
+    example = torch.randn(size, generator=generator).to(processes.device)
+    return example.contiguous(memory_format=torch.channels_last) if parts.recipe.train.channels_last else example
+
+
+def describe(parts: Setup, processes: Processes, cuts: Sequence[str | None]) -> dict[str, Any]:
+    """The plan as data: what `--dry-run --json` prints and the screen draws. cuts: the name of the place where each phase's model is cut."""
+    recipe, model = parts.recipe, parts.model.to(processes.device)
+    images = {name: len(split) for name, split in parts.data.splits.items()}
+    timed = example_inputs(parts, processes, max(FEW, TIMED_PIXELS // parts.view.size**2))
+    costs = measure(model, timed, processes.autocast, backward=not processes.uses_fsdp(recipe.train))
+    plans = lay_out(model, parts.groups, parts.phases, recipe, images, cuts, costs, processes.size)
+    return {
+        "backbone": recipe.model.backbone,
+        "head": recipe.model.head.name,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "groups": {group: len(names) for group, names in parts.groups.items()},
+        "schedule": recipe.schedule.name,
+        "source": recipe.data.source,
+        "classes": len(parts.data.classes),
+        "images": images,
+        "splits": {name: split.origin for name, split in parts.data.splits.items()},
+        "image_size": parts.view.size,
+        "batch_size": recipe.data.batch_size,
+        "device": str(processes.device),
+        "processes": processes.size,
+        "precision": processes.precision,
+        "memory_bytes": {
+            "images": sum(images.values()) * parts.view.nbytes,
+            "weights_and_optimiser": training_bytes(
+                model, plans, processes.size if processes.uses_fsdp(recipe.train) else 1
+            ),
+        },
+        "phases": [_described_phase(plan) for plan in plans],
+        "seconds": round(sum(p.seconds or 0.0 for p in plans) + images["test"] * costs.forward / processes.size, 1),
+    }
+
+
+def _described_phase(plan: PhasePlan) -> dict[str, Any]:
+    return {
+        "epochs": plan.phase.epochs,
+        "trains": list(plan.phase.trainable),
+        "kind": plan.phase.parameters,
+        "parameters": plan.trainable,
+        "steps": plan.steps,
+        "cached_features": plan.cut is not None,
+        "cut": plan.cut,
+        "seconds": round(plan.seconds or 0.0, 1),
+    }

@@ -1,0 +1,93 @@
+"""Whether a recipe's model and optimiser can be spread over the processes, tried before the run begins."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+from zoo.config.recipe import Optim, Recipe
+from zoo.distributed.fsdp import blocks, spread
+from zoo.distributed.processes import Processes
+from zoo.errors import UsageError, first_line
+from zoo.training.freezing import train_mode
+from zoo.training.optim import load_state_arrays, optimizer_over, state_arrays
+from zoo.training.setup import Setup, example_inputs
+from zoo.tuning.trial_step import same_generators
+
+STEPS = 7
+"""Steps after which every optimiser has the state that it will ever have; lookahead begins at the sixth."""
+SIDES = (32, 48)
+"""Sides of a matrix that is large enough to be factored."""
+
+
+def check_shardable(parts: Setup, processes: Processes) -> None:
+    """Raises UsageError for what cannot be had of weights that are spread, which all processes ask at once."""
+    _check_settings(parts.recipe)
+    with same_generators(processes.device):
+        with _told("optim.name", f"'{parts.recipe.optim.name}'", "adamw"):
+            _try_optimizer(parts.recipe.optim, processes.device)
+        with _told("model.backbone", f"'{parts.recipe.model.backbone}'", "train.shard=false"):
+            _try_model(parts, processes)
+
+
+def _check_settings(recipe: Recipe) -> None:
+    if recipe.train.compiles:
+        raise UsageError(
+            "train.compile: a model that is spread (train.shard) is not compiled. Pass train.compile=false"
+        )
+    if recipe.train.channels_last is True:
+        raise UsageError(
+            "train.channels_last: weights that are spread (train.shard) are not. Pass train.channels_last=false"
+        )
+    if recipe.data.batch_size == "auto":
+        raise UsageError(
+            "data.batch_size: auto tries the whole model, not one that is spread (train.shard). "
+            "Pass a number, as data.batch_size=64"
+        )
+
+
+@contextmanager
+def _told(key: str, name: str, instead: str) -> Iterator[None]:
+    """Whatever goes wrong, said of the key that caused it."""
+    try:
+        yield
+    except (UsageError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        why = first_line(error) or type(error).__name__
+        raise UsageError(
+            f"{key}: {name} cannot be spread over processes (train.shard): {why}. Try {instead}"
+        ) from error
+
+
+def _try_optimizer(optim: Optim, device: torch.device) -> None:
+    """Steps of a small model, and more after its state was kept and taken up again."""
+    model = spread(nn.Sequential(nn.Linear(*SIDES), nn.BatchNorm1d(SIDES[1]), nn.Linear(*SIDES[::-1])), [], device)
+
+    def made() -> torch.optim.Optimizer:
+        return optimizer_over([{"params": list(model.parameters()), "lr_scale": 1.0}], optim)
+
+    def step(optimizer: torch.optim.Optimizer) -> None:
+        model(torch.randn(4, SIDES[0], device=device)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    optimizer, resumed = made(), made()
+    for _ in range(STEPS):
+        step(optimizer)
+    load_state_arrays(resumed, *state_arrays(optimizer))
+    for _ in range(STEPS):
+        step(resumed)
+
+
+def _try_model(parts: Setup, processes: Processes) -> None:
+    """A pass through a copy, forward and backward, with everything in train mode."""
+    model = parts.model.to(processes.device)
+    inputs = example_inputs(parts, processes)
+    units = blocks(model, inputs[:1])
+    copy = spread(deepcopy(model.to("cpu")), units, processes.device)
+    train_mode(copy, freeze_bn_stats=False)
+    copy(inputs).sum().backward()
+    model.to(processes.device)

@@ -1,0 +1,91 @@
+"""Training steps tried on a copy of the model: weights, statistics and generators of the run stay bit for bit."""
+
+import copy
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from zoo.contracts import Phase
+from zoo.tasks.losses import build_loss
+from zoo.training.feature_plan import keeps_statistics
+from zoo.training.freezing import freeze, train_mode
+from zoo.training.optim import build_optimizer
+from zoo.training.setup import Setup
+
+
+class TrialStep:
+    """A copy of the model and an optimiser, ready for steps of the phase that trains most."""
+
+    def __init__(self, parts: Setup, device: torch.device) -> None:
+        recipe, self.device = parts.recipe, device
+        phase = widest(parts)
+        self.shape = (parts.view.channels, parts.view.size, parts.view.size)
+        self.model = self.trained = copy.deepcopy(parts.model).to(device)
+        freeze(self.model, parts.groups, phase)
+        train_mode(self.model, keeps_statistics(phase, recipe))
+        self.optimizer = build_optimizer(self.model, parts.groups, phase, recipe.optim)
+        self.loss = build_loss(recipe.train, len(parts.data.classes), device)
+
+    def inputs(self, count: int, channels_last: bool) -> torch.Tensor:
+        """Random images, (count, C, H, W)."""
+        return torch.randn(count, *self.shape, device=self.device).contiguous(memory_format=_format(channels_last))
+
+    def arrange(self, channels_last: bool) -> None:
+        """Put weights and the optimiser's memory into a memory format."""
+        self.model.to(memory_format=_format(channels_last))
+        for state in self.optimizer.state.values():
+            for key, value in state.items():
+                if isinstance(value, torch.Tensor) and value.ndim == 4:
+                    state[key] = value.contiguous(memory_format=_format(channels_last))
+
+    def step(self, inputs: torch.Tensor, precision: str) -> None:
+        """Forward, loss, backward and optimiser step; returns when the device has done them."""
+        self.update(self.forward(inputs, precision))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def forward(self, inputs: torch.Tensor, precision: str) -> torch.Tensor:
+        """The loss of a batch, all of whose images are said to be of the first class."""
+        labels = torch.zeros(len(inputs), dtype=torch.long, device=self.device)
+        with self._autocast(precision):
+            logits = self.trained(inputs)
+        return self.loss(logits.float(), labels).mean()
+
+    def update(self, loss: torch.Tensor) -> None:
+        """Backward and an optimiser step."""
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def infer(self, inputs: torch.Tensor, precision: str) -> None:
+        """A forward pass as validation makes it."""
+        with torch.inference_mode(), self._autocast(precision):
+            self.model(inputs)
+
+    def _autocast(self, precision: str) -> torch.autocast:
+        dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype, enabled=precision != "fp32")
+
+
+def widest(parts: Setup) -> Phase:
+    """The phase that trains most."""
+    return max(parts.phases, key=lambda phase: sum(len(parts.groups[group]) for group in phase.trainable))
+
+
+def _format(channels_last: bool) -> torch.memory_format:
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+@contextmanager
+def same_generators(device: torch.device) -> Iterator[None]:
+    """Whatever is drawn inside, Python's, numpy's and torch's generators come back as they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
