@@ -39,7 +39,7 @@ def test_precision_on_a_cpu(wanted, found):
     assert product.dtype == (torch.bfloat16 if found == "bf16" else torch.float32)
 
 
-def test_a_team_changes_its_precision(tmp_path):
+def test_the_precision_can_change(tmp_path):
     processes = Processes("auto", tmp_path)
     other = processes.with_precision("bf16")
     assert (processes.with_precision("fp32"), other.precision, other.folder) == (processes, "bf16", tmp_path)
@@ -76,7 +76,7 @@ def test_fewer_processes_than_asked_for(monkeypatch):
     assert str(caught.value) == ("3 processes were asked for, but Accelerate runs 1. Use zoo finetune --processes 3")
 
 
-def test_alone_a_team_agrees_with_itself():
+def test_one_process_agrees_with_itself():
     processes = Processes("fp32")
     assert (processes.rank, processes.size, processes.is_main, processes.shard) == (0, 1, True, Shard(0, 1))
     assert processes.all_reduce_max(0.0, 1.0) == [0.0, 1.0]
