@@ -175,7 +175,9 @@ def test_a_model_that_timm_does_not_have_whole(timm, line):
         ("~/pets", False),
         ("a/b/c", False),
         ("me/pets: [x", False),
-        ("here/pets", False),  # a folder
+        ("here/pets", True),  # a run names its folders absolutely, so this one is the Hub's, whatever lies here
+        ("data/labels.csv", False),
+        ("path:me/pets", False),
     ],
 )
 def test_only_a_hub_id_is_named_as_a_data_set(tmp_path, monkeypatch, source, named):
@@ -183,7 +185,7 @@ def test_only_a_hub_id_is_named_as_a_data_set(tmp_path, monkeypatch, source, nam
     (tmp_path / "here" / "pets").mkdir(parents=True)
     card = model_card(config(), recipe(data={"source": source}), METRICS)
     assert header(card).get("datasets") == ([source] if named else None)
-    assert "/data" not in card and "here/" not in card, "folders above the data concern nobody"
+    assert "/data" not in card and "data/" not in card, "folders above the data concern nobody"
 
 
 def test_names_cannot_break_out_of_the_text_or_the_header():

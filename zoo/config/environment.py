@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config.recipe import Recipe
-from zoo.plugins import PLUGIN, Kind, resolve
+from zoo.config.source_ref import SourceRef
+from zoo.plugins import Kind, resolve
 
 PACKAGES = (
     "timm-zoo",
@@ -73,7 +74,7 @@ def device_facts() -> dict[str, Any]:
 
 def parts_named(recipe: Recipe) -> list[tuple[Kind, str]]:
     """Kind and name of each part that the recipe names."""
-    model, source = recipe.model, recipe.data.source
+    model, source = recipe.model, SourceRef.recorded(recipe.data.source)
     return [
         ("head", model.head.name),
         ("schedule", recipe.schedule.name),
@@ -81,7 +82,7 @@ def parts_named(recipe: Recipe) -> list[tuple[Kind, str]]:
         ("optimizer", recipe.optim.name),
         *(("backbone", name) for name in (model.backbone, *model.beside)),
         *([("adapter", model.adapter.name)] if model.adapter else []),
-        *([("source", source.removeprefix(PLUGIN))] if source.startswith(PLUGIN) else []),
+        *([("source", source.place)] if source.kind == "plugin" else []),
     ]
 
 

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ValidationError
 from zoo.config import yaml12
 from zoo.config.catalog import find_recipe
 from zoo.config.recipe import Model, Named, Optim, Part, Recipe, Section, Train, sections
+from zoo.config.source_ref import SourceRef
 from zoo.contracts import HEAD
 from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean, nearest
-from zoo.plugins import OWN, PLUGIN, Kind, find, find_backbone, resolve
+from zoo.plugins import OWN, Kind, find, find_backbone, resolve
 from zoo.plugins.signature import signature
 from zoo.schedules.planning import planned
 
@@ -203,15 +204,19 @@ def _faults_beside_options(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str,
         if not isinstance(spec, Mapping) or not isinstance(name := spec.get(key, default), str):
             continue
         options = spec.get("options") or {}
-        if kind == "source" and not name.startswith(PLUGIN):
-            if options:
-                fault = f"only a plugin's source has options (data.source: {PLUGIN}NAME), not '{name}'"
-                yield (section, "options"), fault
-            continue
+        shown = name
+        if kind == "source":
+            ref = SourceRef.recorded(name)
+            if ref.kind != "plugin":
+                if options:
+                    fault = f"only a plugin's source has options (data.source: plugin:NAME), not '{name}'"
+                    yield (section, "options"), fault
+                continue
+            name = ref.place
         try:
-            plugin = resolve(kind, name.removeprefix(PLUGIN) if kind == "source" else name)
+            plugin = resolve(kind, name)
             checked = plugin is not None and isinstance(options, Mapping)
-            faults = signature(plugin).faults(f"{kind} '{name}'", options) if checked else []
+            faults = signature(plugin).faults(f"{kind} '{shown}'", options) if checked else []
         except ZooError as error:
             yield (section, key), str(error)
         else:

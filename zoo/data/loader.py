@@ -20,14 +20,16 @@ class Batch:
     """One process's share of a batch.
 
     inputs: what the module reads, (b, ...); labels: int64 (b,); indices: int64 (b,) into the split, on the CPU.
-    weights: float32 (b,), 1 for an image, 0 for one that only fills up a short last share; count: how many are 1.
+    valid: float32 (b,), 1 for an image, 0 for one that only fills up a short last share; count: how many are 1.
+    weights: float32 (b,), the importance of each image's loss, or None where all count alike.
     """
 
     inputs: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
-    weights: torch.Tensor
+    valid: torch.Tensor
     count: int
+    weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Shard:
     count: int = 1
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(indices, weights) of this process's share, filled up with weight 0 to the size of the largest share.
+        """(indices, valid) of this process's share, filled up to the size of the largest share; `valid` is 0 there.
 
         A share has two images if the batch has, since batch norm cannot train on one.
         """
@@ -99,6 +101,8 @@ class ImageLoader:
     shard: Shard
     how: Augment | None = None
     seed: int = 0
+    weights: np.ndarray | None = None
+    """float32 (N,), the importance of each image's loss; None where all count alike."""
 
     @property
     def streamed(self) -> bool:
@@ -112,14 +116,15 @@ class ImageLoader:
     def _batches(self, order: list[np.ndarray], epoch: int) -> Iterator[Batch]:
         shares = [self.shard.take(indices) for indices in order]
         images = self.pixels.batches([indices for indices, _ in shares])
-        for (indices, weights), raw in zip(shares, images, strict=True):
+        for (indices, valid), raw in zip(shares, images, strict=True):
             at = torch.from_numpy(indices)
             yield Batch(
                 self._prepared(on_device(raw, self.device), at, epoch),
                 on_device(torch.from_numpy(self.labels[indices]), self.device),
                 at,
-                on_device(torch.from_numpy(weights), self.device),
-                int(weights.sum()),
+                on_device(torch.from_numpy(valid), self.device),
+                int(valid.sum()),
+                _weights(self.weights, indices, self.device),
             )
 
     def _prepared(self, images: torch.Tensor, indices: torch.Tensor, epoch: int) -> torch.Tensor:
@@ -141,24 +146,30 @@ class FeatureLoader:
     device: torch.device
     shard: Shard
     first: int = 0
+    weights: np.ndarray | None = None
     streamed = False
 
     def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
         """This process's share of each batch in `order`."""
         features = self.views[(epoch - self.first) % len(self.views)]
         for indices in order:
-            share, weights = self.shard.take(indices)
+            share, valid = self.shard.take(indices)
             at = torch.from_numpy(share)
             yield Batch(
                 on_device(features.index_select(0, at), self.device),
                 on_device(torch.from_numpy(self.labels[share]), self.device),
                 at,
-                on_device(torch.from_numpy(weights), self.device),
-                int(weights.sum()),
+                on_device(torch.from_numpy(valid), self.device),
+                int(valid.sum()),
+                _weights(self.weights, share, self.device),
             )
 
 
 Loader = ImageLoader | FeatureLoader
+
+
+def _weights(weights: np.ndarray | None, indices: np.ndarray, device: torch.device) -> torch.Tensor | None:
+    return None if weights is None else on_device(torch.from_numpy(weights[indices]), device)
 
 
 class TimedIterator:

@@ -13,9 +13,10 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from zoo.config.recipe import Data
+from zoo.config.source_ref import SourceRef
 from zoo.errors import DataError, PluginError, UnknownName, first_line
 from zoo.hub import hub, refusal
-from zoo.plugins import PLUGIN, calling, find
+from zoo.plugins import calling, find
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -35,19 +36,19 @@ datasets.disable_progress_bars()
 
 def open_source(data: Data) -> dict[str, Dataset]:
     """Every split of `data.source` by the source's own names. Raises DataError with what to type instead."""
-    source = data.source
-    if source.startswith("sample:"):
-        return _parquet(_sample(source.removeprefix("sample:")))
-    if source.startswith(PLUGIN):
-        return _from_plugin(source.removeprefix(PLUGIN), data.options)
-    path = Path(os.path.expanduser(source))
-    if source and os.path.isdir(path):
-        return _folder(path)
-    if source and os.path.exists(path):
-        raise DataError(f"data.source: '{source}' is a file; it takes a folder or a Hub id. {ADVICE}")
-    if source.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]{1,96}(/[\w.-]{1,96})?", source):
-        raise DataError(f"data.source: there is no folder '{source}'. {ADVICE}")
-    return _from_hub(data)
+    ref = SourceRef.parse(data.source)
+    match ref.kind:
+        case "sample":
+            return _parquet(_sample(ref.place))
+        case "plugin":
+            return _from_plugin(ref.place, data.options)
+        case "hub":
+            return _from_hub(ref.place, data)
+    if not ref.exists:
+        raise DataError(f"data.source: there is no {ref.expected} '{data.source}'. {ADVICE}")
+    if not ref.path.is_dir():
+        raise DataError(f"data.source: '{data.source}' is a file; it takes a folder or a Hub id. {ADVICE}")
+    return _folder(ref.path)
 
 
 def _sample(name: str) -> Path:
@@ -78,17 +79,17 @@ def _from_plugin(name: str, options: Mapping[str, Any]) -> dict[str, Dataset]:
     return splits
 
 
-def _from_hub(data: Data) -> dict[str, Dataset]:
+def _from_hub(place: str, data: Data) -> dict[str, Dataset]:
     advice = f"There is no folder of that name either. {ADVICE}"
-    with hub(data.source, advice, DataError):
+    with hub(place, advice, DataError):
         datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE
         try:
-            found = datasets.load_dataset(data.source, data.config, revision=data.revision)
+            found = datasets.load_dataset(place, data.config, revision=data.revision)
         except LocalEntryNotFoundError:
             raise
         except (FileNotFoundError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
             why = (refusal(error) or first_line(error.__cause__ or error)).rstrip(".")
-            raise DataError(f"'{data.source}' cannot be fetched: {why}. {advice}") from error
+            raise DataError(f"'{place}' cannot be fetched: {why}. {advice}") from error
     return dict(found) if isinstance(found, DatasetDict) else {"train": found}
 
 

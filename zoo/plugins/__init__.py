@@ -10,12 +10,11 @@ at import, `SystemExit` included, becomes one PluginError that names its distrib
 
 from zoo.plugins.module import locate
 from zoo.plugins.part import OWN, Kind, Plugin, calling, said, shown, zoo_version
-from zoo.plugins.registry import KINDS, PLUGIN, find, find_backbone, find_optimizer, installed, resolve, unreadable
+from zoo.plugins.registry import KINDS, find, find_backbone, find_optimizer, installed, resolve, unreadable
 
 __all__ = [
     "KINDS",
     "OWN",
-    "PLUGIN",
     "Kind",
     "Plugin",
     "calling",

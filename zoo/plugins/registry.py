@@ -22,8 +22,6 @@ KINDS: dict[Kind, str] = {
     "source": "sources",
 }
 """Each kind of part and its plural; the entry-point group is `zoo.<plural>`."""
-PLUGIN = "plugin:"
-"""What stands before a plugin's name in `data.source`."""
 TARGET = re.compile(r"([\w.]+)\s*(?::\s*([\w.]+)\s*)?(?:\[.*\])?")
 
 

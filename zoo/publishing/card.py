@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from zoo.config.recipe import Recipe
+from zoo.config.source_ref import SourceRef
 from zoo.plugins import OWN
 
 BEGIN, END = (
@@ -85,7 +85,7 @@ def _header(
 ) -> ModelCardData:
     bases = about.get("base", [])
     hub_bases = [base["hub_id"] for base in bases if base.get("hub_id")]
-    source = recipe.data.source if recipe else None
+    source = SourceRef.recorded(recipe.data.source) if recipe else None
     measured = _eval_results(metrics, source) if metrics and source else None
     return ModelCardData(
         library_name="timm" if about.get("timm") == "model" else "timm-zoo",
@@ -93,7 +93,7 @@ def _header(
         base_model=hub_bases or None,
         pipeline_tag="image-classification",
         tags=["image-classification", "timm", "timm-zoo"],
-        datasets=[source] if source and is_hub_id(source) else None,
+        datasets=[source.hub_id] if source and source.hub_id else None,
         metrics=[HUB_NAMES.get(m, m) for m in MEASURED if m != "loss" and metrics.get(m) is not None]
         if metrics
         else None,
@@ -102,13 +102,13 @@ def _header(
     )
 
 
-def _eval_results(metrics: Mapping[str, Any], source: str) -> list[EvalResult]:
+def _eval_results(metrics: Mapping[str, Any], source: SourceRef) -> list[EvalResult]:
     """The Hub's model-index: every metric of the test split."""
     return [
         EvalResult(
             task_type="image-classification",
-            dataset_type=source if is_hub_id(source) else "image-folder",
-            dataset_name=source if is_hub_id(source) else Path(source).name,
+            dataset_type=source.hub_id or "image-folder",
+            dataset_name=source.shown(),
             dataset_split="test",
             metric_type=HUB_NAMES.get(name, name),
             metric_name=name,
@@ -134,7 +134,7 @@ def _summary(about: Mapping[str, Any], recipe: Recipe | None, metrics: Mapping[s
     if recipe is None:
         return f"{text}."
     epochs = (metrics or {}).get("epochs", recipe.train.epochs)
-    schedule, source = _plain(recipe.schedule.name), _plain(shown_source(recipe.data.source))
+    schedule, source = _plain(recipe.schedule.name), _plain(SourceRef.recorded(recipe.data.source).shown())
     return f"{text}, fine-tuned on `{source}` with the schedule `{schedule}` for {epochs} epochs."
 
 
@@ -148,7 +148,7 @@ def _results(metrics: Mapping[str, Any] | None, recipe: Recipe | None, pictures:
         return "## Results\n\nNothing is known about how well it does: no measurement came with the model."
     rows = "\n".join(f"| {name} | {metrics[name]:.4f} |" for name in MEASURED if metrics.get(name) is not None)
     shown = "\n\n![Confusion matrix](confusion.png)\n\n![Training curves](curves.png)" if pictures else ""
-    source = f" of `{_plain(shown_source(recipe.data.source))}`" if recipe else ""
+    source = f" of `{_plain(SourceRef.recorded(recipe.data.source).shown())}`" if recipe else ""
     return f"## Results\n\nMeasured on {metrics['images']:,} test images{source}, each once:\n\n| metric | value |\n|---|---|\n{rows}{shown}"
 
 
@@ -218,15 +218,6 @@ def _energy(environment: Mapping[str, Any], seconds: float) -> str:
     watts = gpus * GPU_WATTS or cores * CORE_WATTS
     each = f"{GPU_WATTS} W a GPU" if gpus else f"{CORE_WATTS} W a core"
     return f"about {seconds / 3600 * watts:.1f} Wh (an estimate, assuming {each})"
-
-
-def shown_source(source: str) -> str:
-    """A data source without the folders above it, which concern nobody else."""
-    return source if is_hub_id(source) or ":" in source else Path(source).name
-
-
-def is_hub_id(source: str) -> bool:
-    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) is not None and not Path(source).exists()
 
 
 def _plain(text: str) -> str:

@@ -23,12 +23,13 @@ import torch
 
 from zoo.config.loading import dump_recipe, read_recipe
 from zoo.config.recipe import Recipe
+from zoo.config.source_ref import SourceRef
 from zoo.data.source import SAMPLES
 from zoo.errors import ModelError
 from zoo.hub.download import FILES, WEIGHTS
 from zoo.models.names import without_folders
 from zoo.models.saved import load
-from zoo.publishing.card import licence, merged, model_card, shown_source
+from zoo.publishing.card import licence, merged, model_card
 from zoo.publishing.plots import draw_confusion, draw_curves
 from zoo.storage.run_folder import Run
 
@@ -119,7 +120,7 @@ def _without_folders(recipe: Recipe) -> Recipe:
     return recipe.model_copy(
         update={
             "model": model.model_copy(update=update),
-            "data": data.model_copy(update={"source": shown_source(data.source)}),
+            "data": data.model_copy(update={"source": SourceRef.recorded(data.source).shown()}),
         }
     )
 

@@ -54,7 +54,7 @@ class Features:
         """The same images as features. epochs: those whose augmentation is cached; later ones begin anew."""
         facts = self._facts(images)
         views = [self._view({**facts, "augment": _augmentation(images, epoch)}, images, epoch) for epoch in epochs]
-        return FeatureLoader(views, images.labels, images.device, images.shard, epochs.start)
+        return FeatureLoader(views, images.labels, images.device, images.shard, epochs.start, images.weights)
 
     def _view(self, facts: dict[str, Any], images: ImageLoader, epoch: int) -> torch.Tensor:
         key = xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True).encode())

@@ -110,7 +110,8 @@ class PhaseRunner:
         with processes.gradient_sync(self.wrapped, last):
             with processes.autocast():
                 logits = self.wrapped(inputs)
-            loss = (self.loss(logits.float(), targets) * batch.weights).sum()
+            losses = self.loss(logits.float(), targets) * batch.valid
+            loss = (losses if batch.weights is None else losses * batch.weights).sum()
             processes.accelerator.backward(loss * (processes.size / images))
         return loss.detach()
 

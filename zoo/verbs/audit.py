@@ -1,7 +1,6 @@
 """Look at a data set as fine-tuning would read it: what is in it, what is wrong with it, how fast it decodes."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from zoo.config.catalog import recipes
 from zoo.config.loading import load_recipe, read_data
 from zoo.config.recipe import Recipe
+from zoo.config.source_ref import SourceRef
 from zoo.data.audit import SAMPLE, ImageInfo, duplicates, kinds, look_at, sizes, speed
 from zoo.data.dataset import ImageData, load_data
 from zoo.data.image_store import EvalTransform, cores
@@ -61,7 +61,8 @@ def _recipe(name: str, overrides: Sequence[str]) -> Recipe:
     known = [r.name for r in recipes()]
     if name in known or name.endswith((".yaml", ".yml")) or name in {f"{r.owner}:{r.name}" for r in recipes()}:
         return load_recipe(name, overrides)
-    if not any(sign in name for sign in "/:~") and not os.path.exists(name) and nearest(name, known):
+    ref = SourceRef.parse(name)
+    if ref.is_hub and ref.hub_id is None and nearest(name, known):
         raise UnknownName("recipe or folder", name, known, "Recipes: zoo list recipes; a folder: ./NAME")
     return read_data([f"data.source={json.dumps(name)}", *overrides])
 

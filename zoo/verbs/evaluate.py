@@ -9,6 +9,7 @@ import torch
 
 from zoo.config.loading import read_data, read_recipe
 from zoo.config.recipe import Recipe
+from zoo.config.source_ref import SourceRef
 from zoo.data.dataset import load_foreign, load_split
 from zoo.data.image_store import unreadable
 from zoo.data.loader import ImageLoader
@@ -84,11 +85,6 @@ def _recipe(folder: Path, overrides: list[str]) -> tuple[Recipe, bool]:
             raise UsageError(f"'{folder}' is a model folder without a run; say what to evaluate on: data.source=PATH")
         return read_data(overrides), True
     own, recipe = read_recipe(run.recipe), read_recipe(run.recipe, overrides)
-    if _place(own) == _place(recipe):
+    if SourceRef.recorded(own.data.source).is_same(SourceRef.parse(recipe.data.source)):
         return recipe, False
     return read_recipe(run.recipe, [*OF_ANOTHER, "data.splits={}", *overrides]), True
-
-
-def _place(recipe: Recipe) -> Path:
-    """Where the data lie; of a Hub id only its identity counts."""
-    return Path(recipe.data.source).expanduser().resolve()

@@ -13,6 +13,7 @@ import torch
 from zoo.config.environment import environment
 from zoo.config.loading import dump_recipe, load_recipe, read_recipe
 from zoo.config.recipe import Recipe
+from zoo.config.source_ref import SourceRef
 from zoo.data.loader import ImageLoader
 from zoo.distributed.processes import Processes, broadcast_value
 from zoo.errors import DataError, DiskFull, Interrupted, OutOfMemory, RunError, first_line
@@ -70,11 +71,9 @@ def finetune(
 
 
 def _anchored(recipe: Recipe) -> Recipe:
-    """The recipe with its data folder named absolutely, so that the run can be resumed from anywhere."""
-    folder = Path(recipe.data.source).expanduser()
-    if not folder.is_dir():
-        return recipe
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": str(folder.absolute())})})
+    """The recipe with local data named absolutely, so that the run can be resumed from anywhere."""
+    source = SourceRef.parse(recipe.data.source).absolute()
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": source})})
 
 
 def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, Any]:
