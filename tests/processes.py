@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from zoo.config.loading import read_recipe
 from zoo.reporting import Reporter
-from zoo.training.feature_plan import cuts
+from zoo.training.feature_plan import plan_splits
 from zoo.training.inputs import prepare
 from zoo.training.setup import build
 from zoo.training.signals import StopFlag
@@ -40,11 +40,11 @@ from zoo.training.trainer import Trainer
 
 recipe = read_recipe(Path(sys.argv[1]), sys.argv[3:])
 processes = Processes("fp32")
-parts = build(recipe)
+setup = build(recipe)
 
 def fit(folder):
-    material = prepare(parts, cuts(parts, processes, Reporter()), processes, Reporter())
-    Trainer(material, parts.phases, folder, StopFlag(), lambda line: None).fit()
+    inputs = prepare(setup, plan_splits(setup, processes, Reporter()), processes, Reporter())
+    Trainer(inputs, setup.phases, folder, StopFlag(), lambda line: None).fit()
 """
 """How a script begins that trains a recipe itself, to look at each process: its arguments are the recipe, a folder and overrides."""
 

@@ -23,7 +23,7 @@ from zoo.models.classifier import Classifier, build_classifier, feature_info, id
 from zoo.models.param_groups import Groups, parameter_groups
 from zoo.models.transfer import Intermediate, innermost
 from zoo.plugins import find, installed
-from zoo.training.freezing import freeze, train_mode, trained
+from zoo.training.freezing import freeze, select_trainable, set_train_mode
 from zoo.training.plan import plan_phases
 
 CLASSES = 1013
@@ -235,7 +235,7 @@ def _add_plan(schedule: str, model: nn.Module, groups: Groups, phases: dict[tupl
     """Adds a schedule's phases to `phases`, by what they do to a model."""
     planned = _phases(schedule, tuple(groups))
     for phase in planned:
-        trained(model, groups, phase)
+        select_trainable(model, groups, phase)
     phases |= {(p.trainable, p.parameters, p.freeze_bn_stats): p for p in planned}
 
 
@@ -254,7 +254,7 @@ def freezing_fault(model: nn.Module, groups: Groups, phases: Iterable[Phase]) ->
     """What trains that should not, or the reverse, in any of the phases; '' where nothing does."""
     for phase in phases:
         freeze(model, groups, phase)
-        train_mode(model, bool(phase.freeze_bn_stats))
+        set_train_mode(model, bool(phase.freeze_bn_stats))
         if fault := _wrong_gradients(model, groups, phase) or wrong_mode(model, bool(phase.freeze_bn_stats)):
             return f"{fault} while {', '.join(phase.trainable)} train ({phase.parameters})"
     return ""
@@ -307,7 +307,7 @@ def real_fault(name: str) -> str:
         return f"head {wrong[0]} gives {tuple(logits[wrong[0]].shape)}, or logits that are not finite"
     before = {key: buffer.clone() for key, buffer in backbone.named_buffers()}
     freeze(other, parameter_groups(other, size), Phase(1, (HEAD,)))
-    train_mode(other, False)
+    set_train_mode(other, False)
     with torch.no_grad():
         same = torch.allclose(backbone.forward_features(images), features, rtol=1e-4, atol=1e-4)
     moved = [key for key, buffer in backbone.named_buffers() if not torch.equal(buffer, before[key])]

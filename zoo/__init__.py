@@ -7,7 +7,8 @@ Imports point down only (a test says so), and the light half imports no torch:
     ---- heavy: torch, timm, accelerate, datasets
     zoo.testing       what a plugin must keep, point by point
     zoo.publishing    staged files, model card, plots
-    zoo.training      setup and inputs; trainer, phases, checkpoints, optimisers;  zoo.tuning  what `auto` means
+    zoo.tuning        what `auto` means: precision, memory format, batch size, compiling
+    zoo.training      setup and inputs; trainer, phases, checkpoints, optimisers
     zoo.distributed   processes, FSDP2, launch
     zoo.evaluation    metrics
     zoo.tasks         losses

@@ -9,7 +9,7 @@ from processes import PREPARED, done, epochs, here, start, tiny, torchrun, wait_
 from small import classifier, images
 from torch import nn
 
-from zoo.distributed.fsdp import blocks, is_sharded, load_whole, reshard_like, whole, whole_state
+from zoo.distributed.fsdp import full_state, full_tensor, is_sharded, load_full_state, reshard_like, shard_units
 from zoo.verbs.finetune import finetune
 
 SPREAD = ["--processes", 2, "train.shard=true"]
@@ -85,7 +85,7 @@ class Members(nn.Module):
 
 def test_blocks_are_what_is_called_and_nobody_elses():
     model = Members().train()
-    found = blocks(model, torch.ones(1, 2))
+    found = shard_units(model, torch.ones(1, 2))
     assert found == ["called.0", "stages.0.0", "stages.0.1", "stages.1.0", "alone", "tree", "large"]
     assert model.training and not model._forward_pre_hooks and not model.called[0]._forward_pre_hooks
 
@@ -99,7 +99,7 @@ def test_blocks_are_what_is_called_and_nobody_elses():
 def test_blocks_of_real_models(backbone, some, head):
     size = 96 if backbone == "inception_v3" else 32
     model = classifier(backbone, size, head=head)
-    found = blocks(model, images(1, size))
+    found = shard_units(model, images(1, size))
     assert len(found) == len(set(found)) and all(any(True for _ in model.get_submodule(n).parameters()) for n in found)
     if some == "pre_logits" and head == "gru":
         some = "features.18"  # the head reads the map before them
@@ -109,16 +109,16 @@ def test_blocks_of_real_models(backbone, some, head):
 def test_blocks_leave_no_hook_behind_when_the_model_fails():
     model = Members()
     with pytest.raises(RuntimeError):
-        blocks(model, torch.ones(1, 3))
+        shard_units(model, torch.ones(1, 3))
     assert not model._forward_pre_hooks
 
 
 def test_what_is_not_spread_stays_as_it_is():
     model = classifier()
-    state = whole_state(model)
-    assert not is_sharded(model.conv1[0].weight) and whole(model.conv1[0].weight) is model.conv1[0].weight
+    state = full_state(model)
+    assert not is_sharded(model.conv1[0].weight) and full_tensor(model.conv1[0].weight) is model.conv1[0].weight
     changed = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
-    load_whole(model, changed)
+    load_full_state(model, changed)
     assert all(not tensor.any() for tensor in model.state_dict().values())
     last = torch.ones(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
     laid = reshard_like(torch.arange(96.0).view(2, 3, 4, 4), last)

@@ -8,7 +8,7 @@ from torch import nn
 from zoo.contracts import Phase
 from zoo.models.frozen_split import FrozenPrefix, frozen_prefix
 from zoo.models.param_groups import Groups, parameter_groups
-from zoo.training.freezing import freeze, train_mode
+from zoo.training.freezing import freeze, set_train_mode
 
 FAMILIES = {
     "test_resnet": 32,
@@ -26,7 +26,7 @@ def cut_below(model: nn.Module, groups: Groups, first: int, size: int) -> Frozen
     """The cut of a phase that trains the groups from the `first` on."""
     phase = Phase(1, tuple(groups)[first:])
     freeze(model, groups, phase)
-    train_mode(model, False)
+    set_train_mode(model, False)
     return frozen_prefix(model, images(2, size))
 
 
@@ -91,7 +91,7 @@ def test_no_cut_where_nothing_is_frozen_or_the_stem_trains():
     groups = parameter_groups(model, 32)
     assert cut_below(model, groups, 0, 32) is None
     freeze(model, groups, Phase(1, ("stem", "head")))
-    train_mode(model, False)
+    set_train_mode(model, False)
     assert frozen_prefix(model, images(2)) is None
 
 
@@ -122,7 +122,7 @@ def test_no_cut_that_changes_the_logits(kind):
     model = kind()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("top"))
-    train_mode(model, False)
+    set_train_mode(model, False)
     assert frozen_prefix(model, images(2)) is None
     assert torch.equal(model(images(2)), model(images(2)))
     assert not any("forward" in module.__dict__ for module in model.modules())

@@ -29,21 +29,21 @@ def slow(clock, seconds):
 def test_saves_are_so_far_apart_that_they_take_two_percent(clock, tmp_path):
     saver = CheckpointWriter(tmp_path, 60.0, Processes("fp32"))
     clock[0] = 59.9
-    assert not saver.due
+    assert not saver.is_due
     clock[0] = 60.0
-    assert saver.due
+    assert saver.is_due
     saver.save(1, slow(clock, 3.0))
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
     clock[0] = 63.0 + 149.9
-    assert not saver.due
+    assert not saver.is_due
     clock[0] = 63.0 + 150.0
-    assert saver.due
+    assert saver.is_due
 
 
 def test_every_step_is_every_step_however_long_it_takes(clock, tmp_path):
     saver = CheckpointWriter(tmp_path, 0.0, Processes("fp32"))
     saver.save(1, slow(clock, 3.0))
-    assert saver.due
+    assert saver.is_due
 
 
 def test_a_failure_reaches_whoever_trains(clock, tmp_path):

@@ -11,7 +11,7 @@ from zoo.config.loading import read_recipe
 from zoo.distributed.processes import Processes
 from zoo.reporting import Reporter
 from zoo.storage import feature_cache
-from zoo.training.feature_plan import cuts, named, views
+from zoo.training.feature_plan import cached_epochs, plan_splits, split_names
 from zoo.training.setup import build
 from zoo.verbs.finetune import finetune, resume
 
@@ -37,7 +37,7 @@ class Notes(Reporter):
 
 def planned(folder: Path, *settings: str) -> tuple[list[str | None], list[str]]:
     recipe, notes, processes = read_recipe(tiny(folder), settings), Notes(), Processes("fp32")
-    return named(cuts(build(recipe), processes, notes)), notes.notes
+    return split_names(plan_splits(build(recipe), processes, notes)), notes.notes
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_features_that_fit_nowhere_say_so(tmp_path, monkeypatch):
 def test_views_of_a_phase(tmp_path):
     recipe = read_recipe(tiny(tmp_path), [*GRADUAL, "train.views=3"])
     phase = build(recipe).phases[-1]
-    assert phase.epochs == 2 and views(phase, recipe, 6) == range(6, 8)
-    assert views(phase, read_recipe(tiny(tmp_path), GRADUAL), 6) == range(6, 7)
-    assert views(phase, read_recipe(tiny(tmp_path), [*STILL, "train.views=3"]), 6) == range(6, 7)
+    assert phase.epochs == 2 and cached_epochs(phase, recipe, 6) == range(6, 8)
+    assert cached_epochs(phase, read_recipe(tiny(tmp_path), GRADUAL), 6) == range(6, 7)
+    assert cached_epochs(phase, read_recipe(tiny(tmp_path), [*STILL, "train.views=3"]), 6) == range(6, 7)
 
 
 def losses(run: Path) -> list[float]:

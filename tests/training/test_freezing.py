@@ -20,7 +20,7 @@ from zoo.errors import UsageError
 from zoo.models.classifier import Classifier
 from zoo.models.mode import evaluating
 from zoo.models.param_groups import parameter_groups
-from zoo.training.freezing import biases, freeze, norms, train_mode, trained
+from zoo.training.freezing import find_biases, find_norms, freeze, select_trainable, set_train_mode
 from zoo.training.optim import build_optimizer
 from zoo.training.plan import plan_phases
 
@@ -128,13 +128,13 @@ def test_frozen_is_frozen_and_the_rest_trains_in_every_phase_of_every_schedule(f
         phases = plan_phases(recipe(schedule=schedule, train={"epochs": 3}), groups)
         for phase in phases:
             freeze(model, groups, phase)
-            train_mode(model, False)
+            set_train_mode(model, False)
             frozen, kept = frozen_state(model), tensors(model)
             assert not restless(model, x), (schedule, phase)
             optimizer = build_optimizer(model, groups, phase, Optim(weight_decay=0.1))
             torch.manual_seed(3)
             model(x).square().sum().backward()
-            moving = [name for names in trained(model, groups, phase).values() for name in names]
+            moving = [name for names in select_trainable(model, groups, phase).values() for name in names]
             assert {name for name, p in model.named_parameters() if p.grad is not None} == set(moving)
             held = [id(p) for group in optimizer.param_groups for p in group["params"]]
             assert sorted(held) == sorted(id(objects[name]) for name in moving), "the optimiser holds exactly these"
@@ -152,7 +152,7 @@ def test_statistics_move_where_weights_train_unless_they_are_frozen(family):
         model = make()
         groups = parameter_groups(model, size)
         freeze(model, groups, Phase(1, tuple(groups)))
-        train_mode(model, fixed)
+        set_train_mode(model, fixed)
         before = tensors(model)
         model(images(4, size)).sum().backward()
         statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
@@ -168,7 +168,7 @@ def test_statistics_move_with_whole_norms_and_stay_where_only_biases_train(kind,
     model.head = nn.Sequential(model.head, nn.BatchNorm1d(5))  # the head trains whole, so its statistics move
     groups = parameter_groups(model, 32)
     freeze(model, groups, Phase(1, tuple(groups), parameters=kind))
-    train_mode(model, fixed)
+    set_train_mode(model, fixed)
     before = tensors(model)
     model(images())
     moved = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
@@ -215,7 +215,7 @@ class Own(nn.Module):
 
 
 def test_what_counts_as_a_norm():
-    found = {name.partition(".")[0] for name in norms(Own())}
+    found = {name.partition(".")[0] for name in find_norms(Own())}
     assert found == {
         "batch",
         "layer",
@@ -229,13 +229,13 @@ def test_what_counts_as_a_norm():
         "own",
         "projection",
     }
-    assert {n for n in norms(Own()) if n.startswith(("projection", "evo"))} == {
+    assert {n for n in find_norms(Own()) if n.startswith(("projection", "evo"))} == {
         "projection.norm.gain", "evo.weight", "evo.bias", "evo.v",
     }  # fmt: skip
 
 
 def test_what_counts_as_a_bias():
-    found = set(biases(Own()))
+    found = set(find_biases(Own()))
     assert {"conv.bias", "attention.in_proj_bias", "attention.out_proj.bias", "q_bias", "batch.bias"} <= found
     assert not {n for n in found if not n.endswith("bias")}
 
@@ -255,7 +255,7 @@ def test_a_model_without_norms_is_refused(make):
 def test_a_phase_of_one_kind_takes_only_its_groups():
     model = classifier("test_resnet")
     groups = parameter_groups(model, 32)
-    found = trained(model, groups, Phase(1, ("stage1", HEAD), parameters="norm"))
+    found = select_trainable(model, groups, Phase(1, ("stage1", HEAD), parameters="norm"))
     assert list(found) == ["stage1", HEAD] and found[HEAD] == groups[HEAD]
     assert found["stage1"] and all("bn" in name or "downsample" in name for name in found["stage1"])
     assert set(found["stage1"]) < set(groups["stage1"])
@@ -277,7 +277,7 @@ def test_dropout_follows_its_block_and_between_blocks_what_comes_after_it():
 
     def in_phase(*trainable: str) -> set[str]:
         freeze(model, groups, Phase(1, trainable))
-        train_mode(model, False)
+        set_train_mode(model, False)
         return active(model)
 
     assert in_phase(*groups) == every
@@ -305,11 +305,11 @@ def test_running_statistics_of_any_class_are_frozen():
 
     model = nn.Sequential(Evo(), nn.InstanceNorm2d(2), nn.Linear(2, 2))
     for fixed in (True, False):
-        train_mode(model, fixed)
+        set_train_mode(model, fixed)
         assert [m.training for m in model] == [not fixed, True, True]
 
 
 def test_the_top_of_a_cut_model_trains_alone():
     top = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 5))
-    train_mode(top, True)
+    set_train_mode(top, True)
     assert [m.training for m in top.modules()] == [True, True, True]

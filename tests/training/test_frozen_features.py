@@ -16,7 +16,7 @@ from zoo.distributed.processes import Processes
 from zoo.models.mode import evaluating
 from zoo.reporting import Reporter
 from zoo.storage import feature_cache
-from zoo.training.feature_plan import cuts
+from zoo.training.feature_plan import plan_splits
 from zoo.training.frozen_features import Features
 from zoo.training.inputs import TrainingInputs, prepare
 from zoo.training.setup import build
@@ -42,7 +42,7 @@ class Made:
     features: Features
     images: ImageLoader
     said: Counted
-    material: TrainingInputs
+    inputs: TrainingInputs
 
     def __call__(self, epochs: range = range(1)) -> FeatureLoader:
         return self.features.loader(self.images, epochs)
@@ -51,10 +51,10 @@ class Made:
 def made(folder: Path, *settings: str) -> Made:
     recipe, said = read_recipe(tiny(folder), ["train.precision=fp32", *settings]), Counted()
     processes = Processes(recipe.train.precision)
-    parts = build(recipe)
-    material = prepare(parts, cuts(parts, processes, said), processes, said)
-    features = Features(material.cuts[0], recipe.model, 32, processes, said, lambda: None)
-    return Made(features, material.plain, said, material)
+    setup = build(recipe)
+    inputs = prepare(setup, plan_splits(setup, processes, said), processes, said)
+    features = Features(inputs.splits[0], recipe.model, 32, processes, said, lambda: None)
+    return Made(features, inputs.plain, said, inputs)
 
 
 @pytest.fixture(autouse=True)
@@ -69,8 +69,8 @@ def every(loader: FeatureLoader | ImageLoader, epoch: int = 0) -> torch.Tensor:
 
 @torch.inference_mode()
 def expected(one: Made, images: ImageLoader, epoch: int = 0) -> torch.Tensor:
-    with evaluating(one.material.model):
-        return one.features.cut.features(every(images, epoch))
+    with evaluating(one.inputs.model):
+        return one.features.split.features(every(images, epoch))
 
 
 def test_features_are_the_models_own_and_are_computed_once(folder):
@@ -87,7 +87,7 @@ def test_features_are_the_models_own_and_are_computed_once(folder):
 
 def test_views_are_augmented_as_their_epochs_are_and_come_in_turn(folder):
     one = made(folder, "train.views=2")
-    one = replace(one, images=one.material.train)
+    one = replace(one, images=one.inputs.train)
     loader = one(range(3, 5))
     for epoch, same in ((3, 3), (4, 4), (5, 3), (6, 4)):
         assert torch.allclose(every(loader, epoch), expected(one, one.images, same), atol=1e-6)
@@ -117,13 +117,13 @@ def test_whatever_they_depend_on_makes_others(setting, folder):
 def test_other_weights_or_statistics_make_others(folder):
     one = made(folder)
     one()
-    one.material.model.bn1.running_mean.add_(0.5)
+    one.inputs.model.bn1.running_mean.add_(0.5)
     assert torch.allclose(every(one()), expected(one, one.images), atol=1e-6)
     with torch.no_grad():
-        one.material.model.conv1[0].weight.mul_(0.5)
+        one.inputs.model.conv1[0].weight.mul_(0.5)
     assert torch.allclose(every(one()), expected(one, one.images), atol=1e-6)
     with torch.no_grad():
-        one.material.model.fc.weight.mul_(0.5)  # the head reads features, so these stay
+        one.inputs.model.fc.weight.mul_(0.5)  # the head reads features, so these stay
     one()
     assert (one.said.passes, len(feature_cache.entries())) == (3, 3)
 
@@ -142,7 +142,7 @@ def test_an_entry_that_the_models_code_no_longer_gives_is_made_again(folder):
     """Same weights, same structure, other arithmetic: what a plugin's author meets all day."""
     one = made(folder)
     one()
-    one.material.model.maxpool.forward = lambda x: torch.tanh(x)
+    one.inputs.model.maxpool.forward = lambda x: torch.tanh(x)
     found = every(one())
     assert torch.allclose(found, expected(one, one.images), atol=1e-6)
     assert one.said.passes == 2 and one.said.notes == [

@@ -7,7 +7,7 @@ import torch
 from zoo.config.recipe import Augment, Data
 from zoo.data.image_store import EvalTransform
 from zoo.training import inputs
-from zoo.training.inputs import is_held, training_view
+from zoo.training.inputs import fits_in_memory, stored_transform
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -24,8 +24,8 @@ def test_where_decoded_images_wait(nbytes, device, expected, monkeypatch):
 
 def test_images_to_crop_from_are_stored_larger():
     view = EvalTransform(64, 0.9, 3)
-    assert training_view(view, Augment(crop="resized")) == EvalTransform(73, 1.0, 3)
-    assert training_view(view, Augment(crop="padded")) == view
+    assert stored_transform(view, Augment(crop="resized")) == EvalTransform(73, 1.0, 3)
+    assert stored_transform(view, Augment(crop="padded")) == view
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_images_are_held_where_all_processes_have_room(in_memory, processes, exp
     view, count = EvalTransform(10), 100
     memory = type("Memory", (), {"available": 1.5 * count * view.nbytes / inputs.MEMORY_SHARE})
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
-    assert is_held(count, view, Data(source="x", in_memory=in_memory), processes) == expected
+    assert fits_in_memory(count, view, Data(source="x", in_memory=in_memory), processes) == expected

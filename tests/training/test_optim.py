@@ -18,11 +18,11 @@ from zoo.training.freezing import freeze
 from zoo.training.optim import (
     build_optimizer,
     layer_factors,
-    load_state_arrays,
+    pack_state,
     set_lr,
-    state_arrays,
+    unpack_state,
 )
-from zoo.training.optim import parameter_groups as torch_groups
+from zoo.training.optim import optimizer_groups as torch_groups
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp"])
@@ -135,7 +135,7 @@ def test_state_survives_a_checkpoint_bit_for_bit(tmp_path: Path, name, layout):
     optimizer = build_optimizer(model, GROUPS, phase, optim)
     for number in range(7):
         step(model, optimizer, number)
-    arrays, rest = state_arrays(optimizer)
+    arrays, rest = pack_state(optimizer)
     path = checkpoint.save(tmp_path, 7, {"model": model.state_dict(), "optim": arrays}, {"optim": rest})
     tensors, state = checkpoint.load(path)
 
@@ -143,7 +143,7 @@ def test_state_survives_a_checkpoint_bit_for_bit(tmp_path: Path, name, layout):
     other = Small().to(memory_format=layout)
     other.load_state_dict(tensors["model"])
     resumed = build_optimizer(other, GROUPS, phase, optim)
-    load_state_arrays(resumed, tensors["optim"], state["optim"])
+    unpack_state(resumed, tensors["optim"], state["optim"])
     for number in range(7, 14):
         step(model, optimizer, number)
         step(other, resumed, number)
@@ -166,9 +166,9 @@ def test_the_state_matters_to_that_test():
 
 def test_before_the_first_step_there_is_a_state_too():
     optimizer = build_optimizer(Small(), GROUPS, Phase(1, (HEAD,)), Optim())
-    arrays, rest = state_arrays(optimizer)
+    arrays, rest = pack_state(optimizer)
     assert arrays == {}
-    load_state_arrays(optimizer, arrays, json.loads(json.dumps(rest)))
+    unpack_state(optimizer, arrays, json.loads(json.dumps(rest)))
 
 
 def test_only_the_phases_parameters_are_the_optimisers():

@@ -66,18 +66,18 @@ def test_how_often_losses_are_read(monkeypatch):
     gpu, cpu = PendingLosses(torch.device("cuda")), PendingLosses(torch.device("cpu"))
     for losses in (gpu, cpu):
         losses.add(torch.tensor(1.5), 8, 16)
-        assert losses and losses.due
+        assert losses and losses.should_flush
     now = 0.1
-    assert gpu.read() == cpu.read() == [(1.5, 8, 16)]
-    assert (gpu.wanted, cpu.wanted) == (5, 1) and not gpu and not gpu.due
+    assert gpu.flush() == cpu.flush() == [(1.5, 8, 16)]
+    assert (gpu.next_interval, cpu.next_interval) == (5, 1) and not gpu and not gpu.should_flush
     now = 0.1001
     gpu.add(torch.tensor(2.0), 8, 16)
-    gpu.read()
-    assert gpu.wanted == pending_losses.MOST
+    gpu.flush()
+    assert gpu.next_interval == pending_losses.MOST
     now = 9.0
     gpu.add(torch.tensor(2.0), 8, 16)
-    gpu.read()
-    assert gpu.wanted == 1
+    gpu.flush()
+    assert gpu.next_interval == 1
 
 
 def test_the_run_is_the_one_that_reads_each_step(tmp_path, monkeypatch, request):
@@ -195,7 +195,7 @@ class Strict(Advances):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_nothing_but_readings_waits(tmp_path, monkeypatch):
     monkeypatch.delenv("ACCELERATE_USE_CPU")
-    read = PendingLosses.read
+    read = PendingLosses.flush
 
     def allowed(self: PendingLosses) -> list[tuple[float, int, int]]:
         torch.cuda.set_sync_debug_mode("default")
@@ -204,5 +204,5 @@ def test_on_a_gpu_nothing_but_readings_waits(tmp_path, monkeypatch):
         finally:
             torch.cuda.set_sync_debug_mode("error")
 
-    monkeypatch.setattr(PendingLosses, "read", allowed)
+    monkeypatch.setattr(PendingLosses, "flush", allowed)
     finetune(str(tiny(tmp_path)), SETTINGS, tmp_path / "run", Strict())

@@ -9,7 +9,7 @@ from zoo.contracts import HEAD, Phase
 from zoo.data.loader import shuffled
 from zoo.errors import PluginError, UsageError
 from zoo.models.param_groups import parameter_groups
-from zoo.training.plan import Costs, is_head_only, lay_out, measure, plan_phases, steps_per_epoch, training_bytes
+from zoo.training.plan import Costs, is_head_only, lay_out, measure_costs, plan_phases, steps_per_epoch, training_bytes
 
 GROUPS = {"stem": ("a",), "stage1": ("b",), HEAD: ("c", "d")}
 NAMES = tuple(GROUPS)
@@ -110,18 +110,20 @@ def test_a_plan_in_lines():
     phases = plan_phases(how, groups)
     everything = sum(p.numel() for p in model.parameters())
 
-    head, rest = lay_out(model, groups, phases, how, counts, cuts=("pre_logits", None), costs=Costs(0.25, 1.0))
-    assert (head.trainable, head.steps, head.cut) == (5 * 96 + 5, 2 * 4, "pre_logits")
-    assert (rest.trainable, rest.steps, rest.cut) == (everything, 3 * 4, None)
+    head, rest = lay_out(model, groups, phases, how, counts, split_points=("pre_logits", None), costs=Costs(0.25, 1.0))
+    assert (head.trainable, head.steps, head.split_point) == (5 * 96 + 5, 2 * 4, "pre_logits")
+    assert (rest.trainable, rest.steps, rest.split_point) == (everything, 3 * 4, None)
     assert head.seconds == 150 * 0.25
     assert rest.seconds == 3 * (100 * 1.0 + 50 * 0.25)
 
-    head, rest = lay_out(model, groups, phases, how, counts, cuts=(None, None), costs=Costs(0.25, 1.0), processes=2)
+    head, rest = lay_out(
+        model, groups, phases, how, counts, split_points=(None, None), costs=Costs(0.25, 1.0), processes=2
+    )
     share = (5 * 96 + 5) / everything
-    assert (head.cut, rest.seconds) == (None, 3 * (100 * 1.0 + 50 * 0.25) / 2)
+    assert (head.split_point, rest.seconds) == (None, 3 * (100 * 1.0 + 50 * 0.25) / 2)
     assert head.seconds == pytest.approx(2 * (100 * (0.25 + 0.75 * share) + 50 * 0.25) / 2)
 
-    untimed = lay_out(model, groups, phases, how, counts, cuts=("pre_logits", None))
+    untimed = lay_out(model, groups, phases, how, counts, split_points=("pre_logits", None))
     assert [plan.seconds for plan in untimed] == [None, None]
     state = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     assert training_bytes(model, untimed) == state + 3 * 4 * everything
@@ -133,10 +135,10 @@ def test_a_plan_counts_only_the_kind_of_parameters_that_trains(kind, endings):
     model = classifier("test_resnet")
     groups = parameter_groups(model, 32)
     phase, counts = Phase(2, tuple(groups), parameters=kind), {"train": 100, "validation": 50}
-    (line,) = lay_out(model, groups, (phase,), recipe(), counts, cuts=(None,), costs=Costs(0.25, 1.0))
+    (line,) = lay_out(model, groups, (phase,), recipe(), counts, split_points=(None,), costs=Costs(0.25, 1.0))
     norms = [p for n, p in model.named_parameters() if p.ndim == 1 and n.endswith(endings) and not n.startswith("fc.")]
     head = [p for n, p in model.named_parameters() if n.startswith("fc.")]
-    assert line.trainable == sum(p.numel() for p in norms + head) and line.cut is None
+    assert line.trainable == sum(p.numel() for p in norms + head) and line.split_point is None
     assert line.seconds == 2 * (100 * (0.25 + 0.75 / 2) + 50 * 0.25)  # gradients still flow through every layer
 
 
@@ -145,7 +147,7 @@ def test_measuring_leaves_the_model_as_it_was():
     model.conv1.requires_grad_(False).eval()
     state = {k: v.clone() for k, v in model.state_dict().items()}
     wanted, modes = [p.requires_grad for p in model.parameters()], [m.training for m in model.modules()]
-    costs = measure(model, images(), nullcontext)
+    costs = measure_costs(model, images(), nullcontext)
     assert 0 < costs.forward < 10 and 0 < costs.backward < 10
     assert all(torch.equal(state[k], v) for k, v in model.state_dict().items())
     assert [p.requires_grad for p in model.parameters()] == wanted
@@ -155,6 +157,6 @@ def test_measuring_leaves_the_model_as_it_was():
 
 def test_measuring_without_room_for_gradients():
     model = classifier().train()
-    costs = measure(model, images(), nullcontext, backward=False)
+    costs = measure_costs(model, images(), nullcontext, backward=False)
     assert 0 < costs.forward == pytest.approx(costs.backward / 3)
     assert model.training and all(p.grad is None for p in model.parameters())

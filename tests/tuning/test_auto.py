@@ -14,9 +14,9 @@ DATA = {"source": "sample:fashion-mnist", "limit": 40, "batch_size": 8}
 @pytest.mark.parametrize(("accumulation", "batch"), [(2, 8), (4, 4)])
 def test_cuda_graphs_are_refused_where_gradients_accumulate(accumulation, batch):
     train = {"compile": "reduce-overhead", "accumulation": accumulation, "precision": "fp32"}
-    parts = build(recipe(data={**DATA, "batch_size": batch}, train=train))
+    setup = build(recipe(data={**DATA, "batch_size": batch}, train=train))
     with pytest.raises(UsageError) as caught:
-        resolve_auto_settings(parts, Processes("fp32"))
+        resolve_auto_settings(setup, Processes("fp32"))
     assert str(caught.value) == (
         f"train.compile: reduce-overhead overwrites gradients that accumulate (train.accumulation is {accumulation}). "
         "Pass train.compile=true, or train.accumulation=1 with a number as data.batch_size"
@@ -26,5 +26,5 @@ def test_cuda_graphs_are_refused_where_gradients_accumulate(accumulation, batch)
 @pytest.mark.parametrize(("how", "accumulation"), [("reduce-overhead", 1), (True, 2)])
 def test_either_alone_is_taken(how, accumulation):
     train = {"compile": how, "accumulation": accumulation, "precision": "fp32", "channels_last": True}
-    parts, _, measured = resolve_auto_settings(build(recipe(data=DATA, train=train)), Processes("fp32"))
-    assert (parts.recipe.train.compile, parts.recipe.train.accumulation, measured) == (how, accumulation, {})
+    setup, _, measured = resolve_auto_settings(build(recipe(data=DATA, train=train)), Processes("fp32"))
+    assert (setup.recipe.train.compile, setup.recipe.train.accumulation, measured) == (how, accumulation, {})

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import timm
-import torch
 from processes import epochs, run, tiny
 from small import recipe
 
@@ -17,7 +16,7 @@ from zoo.reporting import Reporter
 from zoo.training.setup import Setup, build
 from zoo.tuning import compile
 from zoo.tuning.benchmark import ComputeFormat
-from zoo.tuning.compile import compiled, pays, told, trial
+from zoo.tuning.compile import describe_trial, pays, run_trial
 from zoo.verbs.finetune import finetune, plan
 
 LONG = {"epochs": 100_000, "precision": "fp32", "channels_last": True}
@@ -30,7 +29,7 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
 
 
-def parts(**sections) -> Setup:
+def setup(**sections) -> Setup:
     sections["data"] = {"source": "sample:fashion-mnist", "limit": 600, "batch_size": 8, **sections.get("data", {})}
     return build(recipe("test_resnet", **sections))
 
@@ -46,7 +45,7 @@ def parts(**sections) -> Setup:
     ],
 )
 def test_what_is_made_of_a_trial(found, expected):
-    assert (pays(found), told({"compile_ms": found})) == expected
+    assert (pays(found), describe_trial({"compile_ms": found})) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,36 +60,31 @@ def test_what_is_made_of_a_trial(found, expected):
     ids=["short", "refused", "decided", "kept features save more", "head alone"],
 )
 def test_where_nothing_is_tried(sections, monkeypatch):
-    monkeypatch.setattr(compile, "_tried", pytest.fail)
-    assert trial(parts(**sections), Processes("fp32"), ComputeFormat("fp32", True), 8) == {}
+    monkeypatch.setattr(compile, "_measure_trial", pytest.fail)
+    assert run_trial(setup(**sections), Processes("fp32"), ComputeFormat("fp32", True), 8) == {}
 
 
 def test_a_model_whose_operations_cannot_be_counted_is_no_failure(monkeypatch):
-    monkeypatch.setattr(compile, "expected_seconds", lambda parts, processes: 1 / 0)
-    assert trial(parts(train=LONG), Processes("fp32"), ComputeFormat("fp32", True), 8) == {}
+    monkeypatch.setattr(compile, "estimate_seconds", lambda setup, processes: 1 / 0)
+    assert run_trial(setup(train=LONG), Processes("fp32"), ComputeFormat("fp32", True), 8) == {}
 
 
 def test_a_run_that_is_long_by_operations_alone_is_not_compiled():
     """The machine is faster than the slowest for which operations are counted."""
-    own = parts(train={**LONG, "epochs": 1})
-    found = compile._tried(own, Processes("fp32"), ComputeFormat("fp32", True), 8)
+    own = setup(train={**LONG, "epochs": 1})
+    found = compile._measure_trial(own, Processes("fp32"), ComputeFormat("fp32", True), 8)
     assert list(found) == ["plain"] and found["plain"] > 0
 
 
 def test_what_was_too_short_to_be_tried_is_tried_in_a_longer_run(monkeypatch):
-    monkeypatch.setattr(compile, "compiled", lambda module, how: module)
+    monkeypatch.setattr(compile, "compile_module", lambda module, how: module)
     monkeypatch.setattr(compile, "LONG_S", 30.0)
     tried = []
-    monkeypatch.setattr(compile, "expected_seconds", lambda parts, processes: 100.0)
+    monkeypatch.setattr(compile, "estimate_seconds", lambda setup, processes: 100.0)
     for count in (1, 100_000, 1):
-        own = parts(train={**LONG, "epochs": count}, data={"limit": 40})
-        tried.append(list(trial(own, Processes("fp32"), ComputeFormat("fp32", True), 8)))
+        own = setup(train={**LONG, "epochs": count}, data={"limit": 40})
+        tried.append(list(run_trial(own, Processes("fp32"), ComputeFormat("fp32", True), 8)))
     assert tried == [["plain"], ["plain", "compiled"], ["plain", "compiled"]]
-
-
-def test_what_is_open_or_refused_stays_as_it_is():
-    module = torch.nn.Linear(1, 1)
-    assert compiled(module, False) is compiled(module, "auto") is module
 
 
 def test_without_a_compiler_the_model_trains_as_it_is(tmp_path):
@@ -127,7 +121,7 @@ def test_a_run_for_which_compiling_pays(tmp_path, monkeypatch):
     tiny(tmp_path)
     found = plan(read_recipe(tmp_path / "tiny.yaml", settings), Reporter())
     assert found["compile"] is True and list(found["measured"]["compile_ms"]) == ["plain", "compiled"]
-    monkeypatch.setattr(compile, "_tried", pytest.fail)
+    monkeypatch.setattr(compile, "_measure_trial", pytest.fail)
     finetune(str(tmp_path / "tiny.yaml"), settings, tmp_path / "compiled")
     finetune(str(tmp_path / "tiny.yaml"), [*settings, "train.compile=false"], tmp_path / "plain")
     assert read_recipe(tmp_path / "compiled" / "recipe.yaml").train.compile is True

@@ -14,8 +14,8 @@ from zoo.distributed.processes import Processes
 from zoo.timm_index import cache_folder
 from zoo.training.setup import Setup, build
 from zoo.tuning import benchmark
-from zoo.tuning.benchmark import ROUNDS, ComputeFormat, measure, operations, passes
-from zoo.tuning.precision import PrecisionChoice, candidates, choose, compared, decide
+from zoo.tuning.benchmark import ROUNDS, ComputeFormat, count_operations, count_passes, time_steps
+from zoo.tuning.precision import PrecisionChoice, candidates, choose, decide, describe_speedup
 from zoo.tuning.trial_step import TrialStep
 
 PLAIN, BF16 = ComputeFormat("fp32", True), ComputeFormat("bf16", True)
@@ -30,7 +30,7 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
 
 
-def parts(epochs: int = 100_000, backbone: str = "test_resnet", **sections) -> Setup:
+def setup(epochs: int = 100_000, backbone: str = "test_resnet", **sections) -> Setup:
     """A model and data of a run that is, by its epochs, long enough to be measured."""
     sections["data"] = {"source": "sample:fashion-mnist", "limit": 40, "batch_size": 8, **sections.get("data", {})}
     sections["train"] = {"epochs": epochs, **sections.get("train", {})}
@@ -81,28 +81,30 @@ def test_the_decision_in_words():
         BF16, {"fp32 channels-last": [26.0, 25.0, 27.0], "bf16 channels-last": [20.0], "bf16 contiguous": []}
     )
     assert choice.record() == {"fp32 channels-last": 26.0, "bf16 channels-last": 20.0}
-    assert compared(BF16, choice.record()) == "bf16 channels-last (measured: 1.3x fp32 channels-last)"
-    assert compared(PLAIN, {"fp32 channels-last": 26.0}) == compared(PLAIN, {}) == ""
+    assert describe_speedup(BF16, choice.record()) == "bf16 channels-last (measured: 1.3x fp32 channels-last)"
+    assert describe_speedup(PLAIN, {"fp32 channels-last": 26.0}) == describe_speedup(PLAIN, {}) == ""
 
 
 def test_operations_and_images_are_counted_not_timed():
-    many = parts(10, backbone="resnet18", schedule={"name": "two-stage", "head_epochs": 3})
-    assert operations(many, CPU) == pytest.approx(2 * 1.8e9 * (32 / 224) ** 2, rel=0.05)  # published for 224 px
-    assert passes(many) == pytest.approx(40 * (7 + 1 / 3))
+    many = setup(10, backbone="resnet18", schedule={"name": "two-stage", "head_epochs": 3})
+    assert count_operations(many, CPU) == pytest.approx(2 * 1.8e9 * (32 / 224) ** 2, rel=0.05)  # published for 224 px
+    assert count_passes(many) == pytest.approx(40 * (7 + 1 / 3))
 
 
 def test_operations_of_a_head_that_reads_a_learned_start_are_counted():
-    assert operations(parts(10, head={"name": "gru"}), CPU) > operations(parts(10, head={"name": "pooled"}), CPU)
+    assert count_operations(setup(10, head={"name": "gru"}), CPU) > count_operations(
+        setup(10, head={"name": "pooled"}), CPU
+    )
 
 
 def test_what_a_busy_machine_cut_short_is_not_kept(monkeypatch):
     monkeypatch.setattr(benchmark, "MOST_S", 0.0)
-    choice = choose(parts(), Processes("auto"))
+    choice = choose(setup(), Processes("auto"))
     assert choice == PrecisionChoice(PLAIN) and kept() == []
 
 
 def test_measuring_leaves_everything_as_it_was():
-    own, processes = parts(head={"name": "linear", "dropout": 0.5}), Processes("auto")
+    own, processes = setup(head={"name": "linear", "dropout": 0.5}), Processes("auto")
     own.model.train().conv1.requires_grad_(False)
     state = {name: tensor.clone() for name, tensor in own.model.state_dict().items()}
     modes, wanted = [m.training for m in own.model.modules()], [p.requires_grad for p in own.model.parameters()]
@@ -118,13 +120,13 @@ def test_measuring_leaves_everything_as_it_was():
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_vit"])
 def test_steps_are_real_and_in_turn(backbone):
-    own = parts(backbone=backbone, optim={"name": "sgd", "options": {"momentum": 0.9}})
-    rehearsal = TrialStep(own, CPU)
-    weights = [p.clone() for p in rehearsal.model.parameters()]
-    ms = measure(rehearsal, WAYS, 4, budget_s=60.0)
+    own = setup(backbone=backbone, optim={"name": "sgd", "options": {"momentum": 0.9}})
+    trial_step = TrialStep(own, CPU)
+    weights = [p.clone() for p in trial_step.model.parameters()]
+    ms = time_steps(trial_step, WAYS, 4, budget_s=60.0)
     assert all(1 <= len(times) <= len(ms[str(PLAIN)]) <= ROUNDS for times in ms.values())  # the hopeless drop out
-    assert not all(torch.equal(a, b) for a, b in zip(weights, rehearsal.model.parameters(), strict=True))
-    assert measure(rehearsal, WAYS, 4, budget_s=0.0) == {str(way): [] for way in WAYS}
+    assert not all(torch.equal(a, b) for a, b in zip(weights, trial_step.model.parameters(), strict=True))
+    assert time_steps(trial_step, WAYS, 4, budget_s=0.0) == {str(compute_format): [] for compute_format in WAYS}
 
 
 def plant(times: dict) -> None:
@@ -132,27 +134,27 @@ def plant(times: dict) -> None:
     path.write_text(json.dumps(times))
 
 
-def winning(way: ComputeFormat) -> dict[str, list[float]]:
-    return {str(other): [50.0 if other == way else 100.0] * ROUNDS for other in WAYS}
+def winning(compute_format: ComputeFormat) -> dict[str, list[float]]:
+    return {str(other): [50.0 if other == compute_format else 100.0] * ROUNDS for other in WAYS}
 
 
 def test_what_was_measured_is_not_measured_again():
-    own, processes = parts(), Processes("auto")
+    own, processes = setup(), Processes("auto")
     choose(own, processes)
-    for way in (*WAYS, PLAIN):
-        plant(winning(way))
-        assert choose(own, processes) == PrecisionChoice(way, winning(way))
+    for compute_format in (*WAYS, PLAIN):
+        plant(winning(compute_format))
+        assert choose(own, processes) == PrecisionChoice(compute_format, winning(compute_format))
     assert len(kept()) == 1
 
 
-CUT_SHORT = [{str(way): [50.0] * rounds for way in WAYS} for rounds in (0, 1, ROUNDS - 1)]
+CUT_SHORT = [{str(compute_format): [50.0] * rounds for compute_format in WAYS} for rounds in (0, 1, ROUNDS - 1)]
 DAMAGE = ["", "{", "[1]", "null", '{"fp32 channels-last": [1.0]}', *map(json.dumps, CUT_SHORT)]
 WRONG = [-1.0, 0.0, float("inf"), float("nan"), "1", None, True]
 
 
 @pytest.mark.parametrize("text", [*DAMAGE, *(json.dumps(winning(BF16) | {str(PLAIN): [x]}) for x in WRONG)])
 def test_a_damaged_entry_is_measured_again(text):
-    own, processes = parts(train={"early_stop": {"target": 0.5}}), Processes("auto")
+    own, processes = setup(train={"early_stop": {"target": 0.5}}), Processes("auto")
     choose(own, processes)
     (path,) = kept()
     path.write_text(text)
@@ -163,7 +165,7 @@ def test_a_damaged_entry_is_measured_again(text):
 
 def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path):
     (tmp_path / "cache").write_text("a file")
-    assert list(choose(parts(), Processes("auto")).ms) == list(map(str, WAYS))
+    assert list(choose(setup(), Processes("auto")).ms) == list(map(str, WAYS))
 
 
 OTHERS = {
@@ -182,14 +184,14 @@ OTHERS = {
 def test_what_the_times_depend_on_is_measured_anew(other):
     processes = Processes("auto")
     for sections in ({}, other, {}, other):
-        choose(parts(**sections), processes)
+        choose(setup(**sections), processes)
     assert len(kept()) == 2
 
 
 def test_weights_and_seed_change_nothing():
     processes = Processes("auto")
     for train in ({}, {"seed": 1}, {"label_smoothing": 0.1}, {"epochs": 90_000}):
-        choose(parts(train=train), processes)
+        choose(setup(train=train), processes)
     assert len(kept()) == 1
 
 
@@ -197,7 +199,7 @@ def test_weights_and_seed_change_nothing():
     "sections", [{"epochs": 3}, {"train": {"precision": "bf16", "channels_last": False}}], ids=["short", "nothing open"]
 )
 def test_where_nothing_is_measured(sections):
-    own = parts(**sections)
+    own = setup(**sections)
     train = own.recipe.train
     assert choose(own, Processes(train.precision)) == PrecisionChoice(candidates(train, CPU)[0])
     assert not kept()
@@ -221,5 +223,5 @@ class Shy(nn.Module):
 
 def test_a_model_that_has_no_other_way_takes_the_plain_one(install):
     install("zoo-shy", heads={"shy": "zoo_shy:Shy"}, files={"zoo_shy.py": SHY})
-    assert choose(parts(head="shy"), Processes("auto")) == PrecisionChoice(PLAIN)
+    assert choose(setup(head="shy"), Processes("auto")) == PrecisionChoice(PLAIN)
     assert not kept()

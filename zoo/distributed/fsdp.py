@@ -18,7 +18,7 @@ LARGE = 1_000_000
 """Weights from which a single layer is worth gathering by itself."""
 
 
-def blocks(model: nn.Module, example: torch.Tensor) -> list[str]:
+def shard_units(model: nn.Module, example: torch.Tensor) -> list[str]:
     """Names of the parts that are gathered one after another, inner ones first; what is left is gathered with the whole.
 
     They are modules that the model calls on `example`, with layers of their own or large: members of containers, however
@@ -42,7 +42,7 @@ def blocks(model: nn.Module, example: torch.Tensor) -> list[str]:
     def walk(module: nn.Module, prefix: str, inside: bool) -> Iterator[str]:
         for name, child in module.named_children():
             name, member = prefix + name, isinstance(module, CONTAINERS)
-            found = child in called and (member or not inside) and _is_block(child) and own(name, child)
+            found = child in called and (member or not inside) and _is_unit(child) and own(name, child)
             yield from walk(child, f"{name}.", inside or found)
             if found:
                 yield name
@@ -50,13 +50,13 @@ def blocks(model: nn.Module, example: torch.Tensor) -> list[str]:
     return list(walk(model, "", inside=False))
 
 
-def _is_block(module: nn.Module) -> bool:
+def _is_unit(module: nn.Module) -> bool:
     weights = sum(p.numel() for p in module.parameters())
     layered = any(True for _ in module.children()) and not isinstance(module, CONTAINERS)
     return weights >= LARGE or (weights > 0 and layered)
 
 
-def spread(model: nn.Module, units: Sequence[str], device: torch.device) -> nn.Module:
+def shard(model: nn.Module, units: Sequence[str], device: torch.device) -> nn.Module:
     """The model, on the CPU until now, in parts on the processes' devices; `units` are gathered one at a time to compute."""
     model.to(memory_format=torch.contiguous_format)
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
@@ -70,7 +70,7 @@ def is_sharded(tensor: torch.Tensor) -> bool:
     return isinstance(tensor, DTensor)
 
 
-def whole(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
+def full_tensor(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
     """The tensor; one that is spread is gathered on the CPU, for which every process must ask, also one that wants none of it."""
     if not is_sharded(tensor):
         return tensor
@@ -78,9 +78,9 @@ def whole(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
     return gathered.cpu() if wanted else torch.empty(0)
 
 
-def whole_state(model: nn.Module, wanted: bool = True) -> dict[str, torch.Tensor]:
+def full_state(model: nn.Module, wanted: bool = True) -> dict[str, torch.Tensor]:
     """The state of a model, spread or not, in whole tensors."""
-    return {name: whole(tensor, wanted) for name, tensor in model.state_dict().items()}
+    return {name: full_tensor(tensor, wanted) for name, tensor in model.state_dict().items()}
 
 
 def reshard_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -90,7 +90,7 @@ def reshard_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(other, dtype=tensor.dtype).copy_(tensor)
 
 
-def load_whole(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+def load_full_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     """Load whole tensors into a model, spread or not."""
     own = model.state_dict()
     model.load_state_dict({name: reshard_like(tensor, own[name]) for name, tensor in state.items()})

@@ -152,11 +152,11 @@ class Processes:
 
 
 def each_once(
-    parts: Iterable[tuple[torch.Tensor, torch.Tensor]], count: int, tick: Callable[[int], None]
+    outputs: Iterable[tuple[torch.Tensor, torch.Tensor]], count: int, tick: Callable[[int], None]
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(indices, values) as they come. Raises RunError at the end for an image of 0..count-1 that none of them had."""
     seen = torch.zeros(count, dtype=torch.bool)
-    for indices, part in parts:
+    for indices, part in outputs:
         seen[indices] = True
         yield indices, part
         tick(len(indices.unique()))

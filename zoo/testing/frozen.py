@@ -14,7 +14,7 @@ from zoo.models.param_groups import Groups, parameter_groups
 from zoo.plugins import OWN, installed
 from zoo.testing.module import CLASSES, Trial, each, tensors
 from zoo.testing.report import Found, some
-from zoo.training.freezing import freeze, train_mode, trained
+from zoo.training.freezing import freeze, select_trainable, set_train_mode
 from zoo.training.optim import build_optimizer
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -31,7 +31,7 @@ def freezing(trial: Trial) -> Iterator[Found]:
     for number, (schedule, phase) in enumerate(distinct_phases(tuple(groups))):
         model = trial.whole(trial.copy())
         try:
-            trained(model, groups, phase)
+            select_trainable(model, groups, phase)
         except UsageError:  # it has no norms, or no biases
             continue
         for found in step(model, groups, phase, trial.image_size, OPTIMIZERS[number % 2]):
@@ -62,7 +62,7 @@ def step(model: nn.Module, groups: Groups, phase: Phase, image_size: int, optimi
     """A training step and a validation forward of a phase: what moved that should not have, and the other way round."""
     freeze(model, groups, phase)
     wanted = {name: p.requires_grad for name, p in model.named_parameters()}
-    train_mode(model, bool(phase.freeze_bn_stats))
+    set_train_mode(model, bool(phase.freeze_bn_stats))
     given = {name: p.requires_grad for name, p in model.named_parameters()}
     if changed := [name for name, needed in wanted.items() if given.get(name) != needed]:
         yield Found(f"its train() changed requires_grad of {some(changed)}", "leave requires_grad alone in train()")

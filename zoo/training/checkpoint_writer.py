@@ -23,7 +23,7 @@ class CheckpointWriter:
         self.at, self.took = time.monotonic(), 0.0
 
     @property
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """By the main process's clock."""
         interval = max(self.every, SHARE * self.took if self.every else 0.0)
         return self.processes.is_main and time.monotonic() - self.at >= interval

@@ -13,14 +13,14 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 KINDS = {"norm": "only normalisation layers", "bias": "only biases"}
 
 
-def trained(model: nn.Module, groups: Groups, phase: Phase) -> Groups:
+def select_trainable(model: nn.Module, groups: Groups, phase: Phase) -> Groups:
     """The names of exactly the parameters that move in a phase, by group.
 
     Raises UsageError where a phase is for one kind of parameters and the model has none of it below the head.
     """
     if phase.parameters == "all":
         return {group: groups[group] for group in phase.trainable}
-    kept = set(norms(model) if phase.parameters == "norm" else biases(model))
+    kept = set(find_norms(model) if phase.parameters == "norm" else find_biases(model))
     if not any(name in kept for group, names in groups.items() if group != HEAD for name in names):
         raise UsageError(
             f"schedule: trains {KINDS[phase.parameters]} below the head, of which this model has none. "
@@ -29,7 +29,7 @@ def trained(model: nn.Module, groups: Groups, phase: Phase) -> Groups:
     return {g: groups[g] if g == HEAD else tuple(n for n in groups[g] if n in kept) for g in phase.trainable}
 
 
-def norms(model: nn.Module) -> Iterator[str]:
+def find_norms(model: nn.Module) -> Iterator[str]:
     """Names of the parameters of normalisation layers.
 
     These are torch's classes, and all that call themselves a norm and own nothing but vectors (timm's RmsNorm,
@@ -42,7 +42,7 @@ def norms(model: nn.Module) -> Iterator[str]:
             yield from own
 
 
-def biases(model: nn.Module) -> Iterator[str]:
+def find_biases(model: nn.Module) -> Iterator[str]:
     """Names of the biases: vectors called `bias`, or so in part (`q_bias`, `in_proj_bias`), norms' included."""
     for name, parameter in model.named_parameters():
         if re.search(r"(^|_)bias(_|$)", name.rpartition(".")[2]) and not is_matrix(parameter):
@@ -56,14 +56,14 @@ def is_matrix(parameter: nn.Parameter) -> bool:
 
 def freeze(model: nn.Module, groups: Groups, phase: Phase) -> None:
     """Let exactly what the phase trains train. A stale gradient of a frozen parameter is dropped."""
-    trainable = {name for names in trained(model, groups, phase).values() for name in names}
+    trainable = {name for names in select_trainable(model, groups, phase).values() for name in names}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable)
         if name not in trainable:
             parameter.grad = None
 
 
-def train_mode(model: nn.Module, freeze_bn_stats: bool) -> None:
+def set_train_mode(model: nn.Module, freeze_bn_stats: bool) -> None:
     """Train mode for what trains, eval mode for what is frozen, dropout and batch-norm statistics included.
 
     A module trains if any parameter below it does. One without parameters does as its block does; where that block

@@ -39,16 +39,22 @@ class Features:
 
     def __init__(
         self,
-        cut: FrozenSplit,
+        split: FrozenSplit,
         spec: Model,
         batch_size: int,
         processes: Processes,
         reporter: Reporter,
-        heed: Callable[[], None],
+        check_interrupt: Callable[[], None],
     ) -> None:
         """heed: called between batches; raises where a stop was asked for."""
-        self.cut, self.spec, self.batch_size, self.processes, self.reporter = cut, spec, batch_size, processes, reporter
-        self.heed = heed
+        self.split, self.spec, self.batch_size, self.processes, self.reporter = (
+            split,
+            spec,
+            batch_size,
+            processes,
+            reporter,
+        )
+        self.check_interrupt = check_interrupt
 
     def loader(self, images: ImageLoader, epochs: range) -> FeatureLoader:
         """The same images as features. epochs: those whose augmentation is cached; later ones begin anew."""
@@ -58,7 +64,7 @@ class Features:
 
     def _view(self, facts: dict[str, Any], images: ImageLoader, epoch: int) -> torch.Tensor:
         key = xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True).encode())
-        with evaluating(self.cut.model):
+        with evaluating(self.split.model):
             found = self._found(key, images, epoch)
             return self._computed(key, facts, images, epoch) if found is None else found
 
@@ -68,7 +74,7 @@ class Features:
         if features is None:
             return None
         probes = np.unique(np.linspace(0, len(images.labels) - 1, PROBES).astype(int))
-        for indices, part in self.processes.predict_batches(self.cut.features, images, [probes], epoch):
+        for indices, part in self.processes.predict_batches(self.split.features, images, [probes], epoch):
             if not self._agrees(features, len(images.labels), indices, part):
                 self.reporter.note(
                     "cached features are not what the model gives now (was its code changed?); made anew"
@@ -89,7 +95,7 @@ class Features:
         """Run the frozen part over all images, into the cache where it has room, else into memory."""
         count = len(images.labels)
         outputs = self.processes.predict_batches(
-            self.cut.features, images, in_order(np.arange(count), self.batch_size), epoch
+            self.split.features, images, in_order(np.arange(count), self.batch_size), epoch
         )
         first = next(outputs)
         shape = (count, *first[1].shape[1:])
@@ -102,7 +108,7 @@ class Features:
                 for indices, part in each_once(chain([first], outputs), count, self.reporter.advance):
                     if target is not None:
                         target[indices] = part
-                    self.heed()
+                    self.check_interrupt()
         finally:
             self.reporter.finish()
         return self._shared(key, target) if kept else target
@@ -131,10 +137,10 @@ class Features:
         return {
             "backbone": self.spec.backbone,
             "images": len(images.labels),
-            "read": self.cut.last,
+            "read": self.split.last,
             "model": self.spec.model_dump(include={"options", "in_chans", "top", "insert", "cut", "beside", "adapter"}),
             "plugin": str(plugin or ""),
-            "weights": _weights_digest(self.cut),
+            "weights": _weights_digest(self.split),
             "pixels": images.pixels.digest,
             "size": images.size,
             "normalise": repr(images.normalise),
@@ -171,8 +177,8 @@ def _room(key: str, facts: dict[str, Any], shape: tuple[int, ...], held: ExitSta
     return None
 
 
-def _weights_digest(cut: FrozenSplit) -> str:
-    digest = xxhash.xxh3_128(repr(cut.model).encode())
-    for tensor in cut.below:
+def _weights_digest(split: FrozenSplit) -> str:
+    digest = xxhash.xxh3_128(repr(split.model).encode())
+    for tensor in split.below:
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -43,7 +43,7 @@ class TrainingInputs:
     recipe: Recipe
     model: nn.Module
     groups: Groups
-    cuts: FrozenSplits
+    splits: FrozenSplits
     classes: int
     rows: np.ndarray
     train: ImageLoader
@@ -53,67 +53,76 @@ class TrainingInputs:
     reporter: Reporter
 
 
-def prepare(parts: Setup, cuts: FrozenSplits, processes: Processes, reporter: Reporter) -> TrainingInputs:
+def prepare(setup: Setup, splits: FrozenSplits, processes: Processes, reporter: Reporter) -> TrainingInputs:
     """Decode the images, also as frozen parts read them where a phase is cut. Raises DataError for unreadable ones."""
-    recipe, train, validation = parts.recipe, parts.data.splits["train"], parts.data.splits["validation"]
-    how, view = recipe.data.augment, parts.view
-    wide = training_view(view, how)
+    recipe, train, validation = setup.recipe, setup.data.splits["train"], setup.data.splits["validation"]
+    how, transform = recipe.data.augment, setup.transform
+    wide = stored_transform(transform, how)
 
     def loader(split: Split, pixels: ImageStore, how: Augment | None = None) -> ImageLoader:
         return ImageLoader(
-            pixels, split.labels, parts.normalise, view.size, processes.device, processes.shard, how, recipe.train.seed
+            pixels,
+            split.labels,
+            setup.normalise,
+            transform.size,
+            processes.device,
+            processes.shard,
+            how,
+            recipe.train.seed,
         )
 
-    pixels, faults = decoded(train, wide, recipe, processes, reporter, "train")
+    pixels, faults = decode_split(train, wide, recipe, processes, reporter, "train")
     plain = pixels
-    if any(cuts) and wide != view and recipe.train.views is None:
-        plain, _ = decoded(train, view, recipe, processes, reporter, "train")
+    if any(splits) and wide != transform and recipe.train.views is None:
+        plain, _ = decode_split(train, transform, recipe, processes, reporter, "train")
     if faults:
         reporter.warn(
             f"{len(faults)} of {len(train)} training images are skipped: {'; '.join(list(faults.values())[:3])}"
         )
     return TrainingInputs(
         recipe=recipe,
-        model=parts.model,
-        groups=parts.groups,
-        cuts=cuts,
-        classes=len(parts.data.classes),
+        model=setup.model,
+        groups=setup.groups,
+        splits=splits,
+        classes=len(setup.data.classes),
         rows=np.asarray([i for i in range(len(train)) if i not in faults]),
         train=loader(train, pixels, how),
         plain=loader(train, plain),
-        validation=loader(validation, decoded(validation, view, recipe, processes, reporter, "validation")[0]),
+        validation=loader(
+            validation, decode_split(validation, transform, recipe, processes, reporter, "validation")[0]
+        ),
         processes=processes,
         reporter=reporter,
     )
 
 
-def training_view(view: EvalTransform, how: Augment) -> EvalTransform:
+def stored_transform(transform: EvalTransform, how: Augment) -> EvalTransform:
     """How training images are stored, which evaluation sees by `view`."""
-    return EvalTransform(round(view.size * WIDER), 1.0, view.channels) if how.crop == "resized" else view
+    return EvalTransform(round(transform.size * WIDER), 1.0, transform.channels) if how.crop == "resized" else transform
 
 
-def is_held(count: int, view: EvalTransform, data: Data, processes: int = 1) -> bool:
+def fits_in_memory(count: int, transform: EvalTransform, data: Data, processes: int = 1) -> bool:
     """Whether so many decoded images are kept in memory, by each process."""
-    fits = count * view.nbytes * processes <= MEMORY_SHARE * psutil.virtual_memory().available
+    fits = count * transform.nbytes * processes <= MEMORY_SHARE * psutil.virtual_memory().available
     return fits if data.in_memory == "auto" else data.in_memory
 
 
-def decoded(
-    split: Split, view: EvalTransform, recipe: Recipe, processes: Processes, reporter: Reporter, name: str
+def decode_split(
+    split: Split, transform: EvalTransform, recipe: Recipe, processes: Processes, reporter: Reporter, name: str
 ) -> tuple[ImageStore, dict[int, str]]:
     """The split's pixels, in memory where they fit, and what is wrong with unreadable images. Raises DataError."""
     data = recipe.data
-    if not is_held(len(split), view, data, processes.size):
+    if not fits_in_memory(len(split), transform, data, processes.size):
         share = max(1, cores() // processes.size)
         workers = share if data.workers is None else min(data.workers, share)
         faults = {}
         if name == "train" and data.corrupt == "skip":
             reporter.start(f"checking {name}", len(split))
-            faults = find_unreadable(split.encoded, view, reporter.advance)
+            faults = find_unreadable(split.encoded, transform, reporter.advance)
             reporter.finish()
-        return StreamedImageStore(split.encoded, view, workers, faults), faults
+        return StreamedImageStore(split.encoded, transform, workers, faults), faults
     reporter.start(f"reading {name}", len(split))
-    images, faults = load_into_memory(split.encoded, view, reporter.advance)
+    images, faults = load_into_memory(split.encoded, transform, reporter.advance)
     reporter.finish()
     if name != "train" or data.corrupt == "error":
         _refuse(faults, split)

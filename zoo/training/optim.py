@@ -9,13 +9,13 @@ from torch import nn
 
 from zoo.config.recipe import Optim
 from zoo.contracts import Phase
-from zoo.distributed.fsdp import is_sharded, reshard_like, whole
+from zoo.distributed.fsdp import full_tensor, is_sharded, reshard_like
 from zoo.errors import PluginError, UsageError
 from zoo.models.classifier import Classifier
 from zoo.models.param_groups import Groups
 from zoo.models.transfer import exempt
 from zoo.plugins import Plugin, calling, find_optimizer
-from zoo.training.freezing import is_matrix, trained
+from zoo.training.freezing import is_matrix, select_trainable
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 """Have a kernel that steps all tensors at once, on a CPU three times as fast as one by one (torch 2.15).
@@ -28,7 +28,7 @@ DEPTH = 12
 
 def build_optimizer(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> torch.optim.Optimizer:
     """An optimiser over the phase's trainable parameters; every group carries `name` and `lr_scale`."""
-    return optimizer_over(list(parameter_groups(model, groups, phase, optim)), optim)
+    return optimizer_over(list(optimizer_groups(model, groups, phase, optim)), optim)
 
 
 def optimizer_over(params: list[dict], optim: Optim) -> torch.optim.Optimizer:
@@ -54,8 +54,8 @@ def _fused(name: str, params: list[dict], given: Mapping[str, Any]) -> dict[str,
     if name.startswith("lookahead_") or given.keys() & {"foreach", "differentiable", "maximize", "capturable"}:
         return {}
     kind = get_optimizer_class(name, bind_defaults=False)
-    parts = any(is_sharded(parameter) for group in params for parameter in group["params"])
-    return {"fused": True} if kind in FUSED and not (parts and kind is torch.optim.SGD) else {}
+    sharded = any(is_sharded(parameter) for group in params for parameter in group["params"])
+    return {"fused": True} if kind in FUSED and not (sharded and kind is torch.optim.SGD) else {}
 
 
 def _plugins(plugin: Plugin, params: list[dict], optim: Optim) -> torch.optim.Optimizer:
@@ -82,7 +82,7 @@ def _check(optimizer: Any, plugin: Plugin, given: list[list[int]]) -> None:
         )
 
 
-def parameter_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> Iterable[dict]:
+def optimizer_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> Iterable[dict]:
     """torch parameter groups of what the phase trains: each stage twice, with weight decay and without.
 
     Vectors (norms, biases) and the names that the backbone exempts have none.
@@ -90,7 +90,7 @@ def parameter_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Opti
     named = dict(model.named_parameters())
     without = _exempt(model)
     factors = layer_factors(tuple(groups), optim.layer_decay)
-    for group, names in trained(model, groups, phase).items():
+    for group, names in select_trainable(model, groups, phase).items():
         for decay in (True, False):
             members = [named[n] for n in names if (is_matrix(named[n]) and n not in without) == decay]
             if members:
@@ -122,17 +122,17 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_scale"]
 
 
-def state_arrays(optimizer: torch.optim.Optimizer, wanted: bool = True) -> tuple[dict[str, torch.Tensor], dict]:
+def pack_state(optimizer: torch.optim.Optimizer, wanted: bool = True) -> tuple[dict[str, torch.Tensor], dict]:
     """Optimiser state as (tensors by `path.of.keys`, JSON-able rest), without code or pickle.
 
     Of weights that are spread all processes must ask for it, also one that has no use for it: then wanted is False.
     """
     tensors: dict[str, torch.Tensor] = {}
     packed = {key: _packed(value, key, tensors) for key, value in optimizer.state_dict().items()}
-    return {path: whole(tensor, wanted) for path, tensor in tensors.items()}, packed
+    return {path: full_tensor(tensor, wanted) for path, tensor in tensors.items()}, packed
 
 
-def load_state_arrays(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], rest: Mapping) -> None:
+def unpack_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], rest: Mapping) -> None:
     """Put back what `state_arrays` gave, into an optimiser built alike."""
     state = {key: _unpacked(value, tensors) for key, value in rest.items()}
     parameters = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))

@@ -17,7 +17,7 @@ class PendingLosses:
     """The losses since the last reading. every: after how many steps they are due; all processes must agree on it."""
 
     def __init__(self, device: torch.device) -> None:
-        self.immediate, self.every, self.waited, self.pace = device.type in IMMEDIATE, 1, 0.0, 0.0
+        self.immediate, self.flush_interval, self.blocked, self.pace = device.type in IMMEDIATE, 1, 0.0, 0.0
         self.steps: list[tuple[torch.Tensor, int, int]] = []
         self.since = time.perf_counter()
 
@@ -29,20 +29,20 @@ class PendingLosses:
         return bool(self.steps)
 
     @property
-    def due(self) -> bool:
-        return len(self.steps) >= self.every
+    def should_flush(self) -> bool:
+        return len(self.steps) >= self.flush_interval
 
-    def read(self) -> list[tuple[float, int, int]]:
+    def flush(self) -> list[tuple[float, int, int]]:
         """The steps since the last time, now with numbers for losses. `waited` grows by the seconds that this took."""
         start, steps = time.perf_counter(), self.steps
         losses = torch.stack([loss for loss, _, _ in steps]).tolist()
         now = time.perf_counter()
-        self.waited += now - start
+        self.blocked += now - start
         self.pace = (now - self.since) / len(steps)
         self.steps, self.since = [], now
         return [(loss, count, images) for loss, (_, count, images) in zip(losses, steps, strict=True)]
 
     @property
-    def wanted(self) -> int:
+    def next_interval(self) -> int:
         """After how many steps this process would read again, by its pace since the last time but one."""
         return 1 if self.immediate else min(MOST, max(1, math.floor(READ_S / max(self.pace, 1e-9))))

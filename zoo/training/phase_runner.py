@@ -12,16 +12,16 @@ from zoo.contracts import Phase
 from zoo.data.augment import mix
 from zoo.data.loader import Batch, Loader
 from zoo.data.rng import stream
-from zoo.distributed.fsdp import blocks, spread, whole
+from zoo.distributed.fsdp import full_tensor, shard, shard_units
 from zoo.models.mode import evaluating
 from zoo.schedules.rate import lr_factor
 from zoo.tasks.losses import build_loss
-from zoo.training.feature_plan import keeps_statistics, views
-from zoo.training.freezing import freeze, train_mode
+from zoo.training.compiling import compile_module
+from zoo.training.feature_plan import cached_epochs, keeps_statistics
+from zoo.training.freezing import freeze, set_train_mode
 from zoo.training.frozen_features import Features, FrozenSplit
 from zoo.training.inputs import TrainingInputs
 from zoo.training.optim import build_optimizer, set_lr
-from zoo.tuning.compile import compiled
 
 
 class PhaseRunner:
@@ -32,72 +32,72 @@ class PhaseRunner:
 
     def __init__(
         self,
-        material: TrainingInputs,
+        inputs: TrainingInputs,
         phase: Phase,
-        cut: FrozenSplit | None,
+        split: FrozenSplit | None,
         steps: int,
         warmup: int,
         start: int,
-        heed: Callable[[], None],
+        check_interrupt: Callable[[], None],
     ) -> None:
         """steps: of the phase, `warmup` of them with a rising learning rate; start: the epoch at which it began.
 
         heed: raises where a stop was asked for.
         """
-        recipe, processes = material.recipe, material.processes
-        self.material, self.phase, self.cut, self.steps, self.warmup = material, phase, cut, steps, warmup
-        freeze(material.model, material.groups, phase)
+        recipe, processes = inputs.recipe, inputs.processes
+        self.inputs, self.phase, self.split, self.steps, self.warmup = inputs, phase, split, steps, warmup
+        freeze(inputs.model, inputs.groups, phase)
         self.freeze_bn_stats = keeps_statistics(phase, recipe)
-        self.model, self.spread = material.model, self.cut is None and processes.uses_fsdp(recipe.train)
-        self.module, self.train, self.validation = self._inputs(start, heed)
-        if self.spread:
-            self._spread()
+        self.model, self.is_sharded = inputs.model, self.split is None and processes.uses_fsdp(recipe.train)
+        self.module, self.train, self.validation = self._inputs(start, check_interrupt)
+        if self.is_sharded:
+            self._shard()
         else:
             self.ema = self._average()
-        optimizer = build_optimizer(self.model, material.groups, phase, recipe.optim)
-        whole = self.cut is None  # what reads kept features is small
-        module = compiled(self.module, recipe.train.compile) if whole else self.module
+        optimizer = build_optimizer(self.model, inputs.groups, phase, recipe.optim)
+        everything = self.split is None  # what reads kept features is small
+        module = compile_module(self.module, recipe.train.compile) if everything else self.module
         self.wrapped, self.optimizer = processes.prepare(module, optimizer)
-        self.loss = build_loss(recipe.train, material.classes, processes.device)
+        self.loss = build_loss(recipe.train, inputs.classes, processes.device)
 
     def _average(self) -> ModelEmaV3 | None:
         """A moving average that begins at the weights as they are, where the recipe wants one."""
-        decay = self.material.recipe.train.ema
+        decay = self.inputs.recipe.train.ema
         return ModelEmaV3(self.module, decay=decay, use_warmup=True) if decay else None
 
-    def _spread(self) -> None:
+    def _shard(self) -> None:
         """Let each process have its part of the weights, and of their average; the whole model waits on the CPU."""
-        material, device = self.material, self.material.processes.device
-        channels, size = len(material.train.normalise.mean), material.train.size
-        units = blocks(material.model, torch.zeros(1, channels, size, size, device=device))
-        material.model.to("cpu")
+        inputs, device = self.inputs, self.inputs.processes.device
+        channels, size = len(inputs.train.normalise.mean), inputs.train.size
+        units = shard_units(inputs.model, torch.zeros(1, channels, size, size, device=device))
+        inputs.model.to("cpu")
         self.ema = self._average()
-        self.model = self.module = spread(deepcopy(material.model), units, device)
+        self.model = self.module = shard(deepcopy(inputs.model), units, device)
         if self.ema:
             self.ema.foreach = False  # its lists would mix tensors that are spread with others
-            self.ema.module = spread(self.ema.module, units, device)
+            self.ema.module = shard(self.ema.module, units, device)
 
-    def _inputs(self, start: int, heed: Callable[[], None]) -> tuple[nn.Module, Loader, Loader]:
+    def _inputs(self, start: int, check_interrupt: Callable[[], None]) -> tuple[nn.Module, Loader, Loader]:
         """What trains, and what it reads: images, or what the frozen part below it makes of them."""
-        material, recipe = self.material, self.material.recipe
-        if self.cut is None:
-            return material.model, material.train, material.validation
+        inputs, recipe = self.inputs, self.inputs.recipe
+        if self.split is None:
+            return inputs.model, inputs.train, inputs.validation
         features = Features(
-            self.cut, recipe.model, 2 * recipe.data.batch_size, material.processes, material.reporter, heed
+            self.split, recipe.model, 2 * recipe.data.batch_size, inputs.processes, inputs.reporter, check_interrupt
         )
-        images = material.plain if recipe.train.views is None else material.train
-        train = features.loader(images, views(self.phase, recipe, start))
-        validation = features.loader(material.validation, range(1))
-        self.cut.open()
-        return self.cut.top, train, validation
+        images = inputs.plain if recipe.train.views is None else inputs.train
+        train = features.loader(images, cached_epochs(self.phase, recipe, start))
+        validation = features.loader(inputs.validation, range(1))
+        self.split.open()
+        return self.split.top, train, validation
 
     @property
     def evaluated(self) -> nn.Module:
         """The weights that validation sees: the moving average where there is one."""
         return self.ema.module if self.ema else self.module
 
-    def train_mode(self) -> None:
-        train_mode(self.module, self.freeze_bn_stats)
+    def set_train_mode(self) -> None:
+        set_train_mode(self.module, self.freeze_bn_stats)
 
     def backward(self, batch: Batch, images: int, last: bool, epoch: int, number: int) -> torch.Tensor:
         """Add this batch's share of the gradient of the mean loss over `images` images of the whole window.
@@ -105,7 +105,7 @@ class PhaseRunner:
         last: whether the window ends here, so that processes exchange gradients.
         Returns the summed loss of this process's images.
         """
-        processes = self.material.processes
+        processes = self.inputs.processes
         inputs, targets = self._targets(batch, epoch, number)
         with processes.gradient_sync(self.wrapped, last):
             with processes.autocast():
@@ -116,21 +116,21 @@ class PhaseRunner:
         return loss.detach()
 
     def _targets(self, batch: Batch, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        how = self.material.recipe.data.augment
-        if self.cut is not None or not how.mixes:
+        how = self.inputs.recipe.data.augment
+        if self.split is not None or not how.mixes:
             return batch.inputs, batch.labels
-        one_hot = F.one_hot(batch.labels, self.material.classes).float()
-        return mix(batch.inputs, one_hot, how, self.material.recipe.train.seed, epoch, number)
+        one_hot = F.one_hot(batch.labels, self.inputs.classes).float()
+        return mix(batch.inputs, one_hot, how, self.inputs.recipe.train.seed, epoch, number)
 
     def update(self, step: int) -> None:
         """One optimiser step with the gradients gathered; `step` counts from 0 within the phase."""
-        optim = self.material.recipe.optim
+        optim = self.inputs.recipe.optim
         if optim.clip_norm is not None:
-            self.material.processes.accelerator.clip_grad_norm_(self.module.parameters(), optim.clip_norm)
+            self.inputs.processes.accelerator.clip_grad_norm_(self.module.parameters(), optim.clip_norm)
         shape = self.phase.lr_schedule or optim.lr_schedule
         set_lr(self.optimizer, optim.lr * lr_factor(step, self.steps, self.warmup, shape))
         # Accelerate's wrapper looks for a package at each step; only loss scaling needs it.
-        scaled = self.material.processes.accelerator.scaler is not None
+        scaled = self.inputs.processes.accelerator.scaler is not None
         optimizer = self.optimizer if scaled else self.optimizer.optimizer
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -139,36 +139,36 @@ class PhaseRunner:
 
     def seed(self, step: int) -> None:
         """Dropout and drop-path draw from (seed, step, rank), so there is no generator state to save."""
-        processes = self.material.processes
-        seed = stream(self.material.recipe.train.seed, step, processes.rank, 15485863)
+        processes = self.inputs.processes
+        seed = stream(self.inputs.recipe.train.seed, step, processes.rank, 15485863)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed looks for every kind of device, 0.1 ms a time
         if processes.device.type != "cpu":
             torch.get_device_module(processes.device).manual_seed(seed)
 
     def logits(self) -> torch.Tensor:
         """Validation logits (N, K) of `evaluated`, every image once."""
-        material = self.material
-        material.processes.broadcast_buffers(self.evaluated)
+        inputs = self.inputs
+        inputs.processes.broadcast_buffers(self.evaluated)
         with evaluating(self.evaluated):
-            return material.processes.predict_all(
-                self.evaluated, self.validation, len(self.validation.labels), 2 * material.recipe.data.batch_size
+            return inputs.processes.predict_all(
+                self.evaluated, self.validation, len(self.validation.labels), 2 * inputs.recipe.data.batch_size
             )
 
     def restore(self) -> None:
         """Let the model read images again, without gradients of a window that was not finished, whatever ended the phase."""
         self.module.zero_grad(set_to_none=True)
-        if self.cut is not None:
-            self.cut.close()
+        if self.split is not None:
+            self.split.close()
 
     def close(self) -> None:
         """Let go of optimiser state and wrappers before the next phase builds its own."""
-        self.material.processes.broadcast_buffers(self.module)
-        if self.spread:
-            self.material.model.load_state_dict(self.weights(averaged=False))
-            self.model = self.module = self.material.model
+        self.inputs.processes.broadcast_buffers(self.module)
+        if self.is_sharded:
+            self.inputs.model.load_state_dict(self.weights(averaged=False))
+            self.model = self.module = self.inputs.model
         self.ema = None
-        self.wrapped, self.optimizer = self.material.processes.accelerator.free_memory(self.wrapped, self.optimizer)
-        self.material.model.to(self.material.processes.device)
+        self.wrapped, self.optimizer = self.inputs.processes.accelerator.free_memory(self.wrapped, self.optimizer)
+        self.inputs.model.to(self.inputs.processes.device)
 
     def weights(self, averaged: bool) -> dict[str, torch.Tensor]:
         """A copy on the CPU of the whole model's state, with the moving average in its place if `averaged`."""
@@ -178,4 +178,4 @@ class PhaseRunner:
             average = self.ema.module.state_dict()
             own = self.module.state_dict(keep_vars=True)
             state = {**state, **{names[id(tensor)]: average[name] for name, tensor in own.items()}}
-        return {name: whole(tensor.detach()).to("cpu", copy=True) for name, tensor in state.items()}
+        return {name: full_tensor(tensor.detach()).to("cpu", copy=True) for name, tensor in state.items()}

@@ -14,7 +14,7 @@ from zoo.models.mode import evaluating
 from zoo.models.param_groups import Groups
 from zoo.plugins import find
 from zoo.schedules.planning import planned
-from zoo.training.freezing import trained
+from zoo.training.freezing import select_trainable
 
 
 def plan_phases(recipe: Recipe, groups: Groups) -> tuple[Phase, ...]:
@@ -32,7 +32,7 @@ class PhasePlan:
     phase: Phase
     trainable: int
     steps: int
-    cut: str | None
+    split_point: str | None
     seconds: float | None = None
 
 
@@ -44,7 +44,7 @@ class Costs:
     backward: float
 
 
-def measure(model: nn.Module, example: torch.Tensor, autocast: Callable, backward: bool = True) -> Costs:
+def measure_costs(model: nn.Module, example: torch.Tensor, autocast: Callable, backward: bool = True) -> Costs:
     """Time a forward and a forward with backward of a few images, the best of some; the model is left as it was.
 
     backward: False where there is no room for gradients; then it is taken to cost twice a forward.
@@ -95,15 +95,15 @@ def lay_out(
     phases: tuple[Phase, ...],
     recipe: Recipe,
     images: dict[str, int],
-    cuts: Sequence[str | None],
+    split_points: Sequence[str | None],
     costs: Costs | None = None,
     processes: int = 1,
 ) -> list[PhasePlan]:
     """The plan's lines. images: counts per split; cuts: where each phase is cut; costs: measured, or None for no estimate."""
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     plans = []
-    for phase, cut in zip(phases, cuts, strict=True):
-        trainable = sum(sizes[n] for names in trained(model, groups, phase).values() for n in names)
+    for phase, split_point in zip(phases, split_points, strict=True):
+        trainable = sum(sizes[n] for names in select_trainable(model, groups, phase).values() for n in names)
         share = sum(sizes[n] for g in phase.trainable for n in groups[g]) / max(1, sum(sizes.values()))
         if phase.parameters != "all":
             share /= 2  # gradients flow through every layer, but those of most weights are not computed
@@ -113,8 +113,8 @@ def lay_out(
                 phase,
                 trainable,
                 steps,
-                cut,
-                _seconds(phase, cut is not None, share, images, costs, processes),
+                split_point,
+                _seconds(phase, split_point is not None, share, images, costs, processes),
             )
         )
     return plans
@@ -147,10 +147,10 @@ def steps_per_epoch(images: int, recipe: Recipe) -> int:
     return -(-batches // recipe.train.accumulation)
 
 
-def training_bytes(model: nn.Module, plans: list[PhasePlan], parts: int = 1) -> int:
+def training_bytes(model: nn.Module, plans: list[PhasePlan], shards: int = 1) -> int:
     """A process's memory of weights, gradients and two optimiser moments in the largest phase, activations not counted.
 
     parts: processes over which phases that run the whole model spread it.
     """
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    return max((weights + 3 * 4 * p.trainable) // (parts if p.cut is None else 1) for p in plans)
+    return max((weights + 3 * 4 * p.trainable) // (shards if p.split_point is None else 1) for p in plans)

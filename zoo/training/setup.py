@@ -20,7 +20,7 @@ from zoo.models.classifier import Classifier, build_classifier
 from zoo.models.param_groups import Groups, parameter_groups
 from zoo.models.transfer import innermost
 from zoo.training.optim import build_optimizer
-from zoo.training.plan import PhasePlan, lay_out, measure, plan_phases, training_bytes
+from zoo.training.plan import PhasePlan, lay_out, measure_costs, plan_phases, training_bytes
 
 FEW = 4
 """Images that a model is tried with."""
@@ -40,7 +40,7 @@ class Setup:
     model: nn.Module
     groups: Groups
     phases: tuple[Phase, ...]
-    view: EvalTransform
+    transform: EvalTransform
     normalise: Normalise
     merge: Callable[[], nn.Module]
     """Gives the model to publish: `model` itself, or what an adapter merges into."""
@@ -73,45 +73,50 @@ def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
     )
 
 
-def place(parts: Setup, processes: Processes) -> None:
+def place(setup: Setup, processes: Processes) -> None:
     """Put the model where it trains, in the memory format that the recipe settled on."""
-    parts.model.to(processes.device)
-    if parts.recipe.train.channels_last:
-        parts.model.to(memory_format=torch.channels_last)
+    setup.model.to(processes.device)
+    if setup.recipe.train.channels_last:
+        setup.model.to(memory_format=torch.channels_last)
 
 
-def example_inputs(parts: Setup, processes: Processes, count: int = FEW) -> torch.Tensor:
+def make_example(setup: Setup, processes: Processes, count: int = FEW) -> torch.Tensor:
     """`count` random inputs of the right shape, no more than a batch has, for timing and for trying cuts."""
     generator = torch.Generator().manual_seed(0)
-    size = (min(count, parts.recipe.data.batch_size), parts.view.channels, parts.view.size, parts.view.size)
+    size = (
+        min(count, setup.recipe.data.batch_size),
+        setup.transform.channels,
+        setup.transform.size,
+        setup.transform.size,
+    )
     example = torch.randn(size, generator=generator).to(processes.device)
-    return example.contiguous(memory_format=torch.channels_last) if parts.recipe.train.channels_last else example
+    return example.contiguous(memory_format=torch.channels_last) if setup.recipe.train.channels_last else example
 
 
-def describe(parts: Setup, processes: Processes, cuts: Sequence[str | None]) -> dict[str, Any]:
+def describe(setup: Setup, processes: Processes, split_points: Sequence[str | None]) -> dict[str, Any]:
     """The plan as data: what `--dry-run --json` prints and the screen draws. cuts: the name of the place where each phase's model is cut."""
-    recipe, model = parts.recipe, parts.model.to(processes.device)
-    images = {name: len(split) for name, split in parts.data.splits.items()}
-    timed = example_inputs(parts, processes, max(FEW, TIMED_PIXELS // parts.view.size**2))
-    costs = measure(model, timed, processes.autocast, backward=not processes.uses_fsdp(recipe.train))
-    plans = lay_out(model, parts.groups, parts.phases, recipe, images, cuts, costs, processes.size)
+    recipe, model = setup.recipe, setup.model.to(processes.device)
+    images = {name: len(split) for name, split in setup.data.splits.items()}
+    timed = make_example(setup, processes, max(FEW, TIMED_PIXELS // setup.transform.size**2))
+    costs = measure_costs(model, timed, processes.autocast, backward=not processes.uses_fsdp(recipe.train))
+    plans = lay_out(model, setup.groups, setup.phases, recipe, images, split_points, costs, processes.size)
     return {
         "backbone": recipe.model.backbone,
         "head": recipe.model.head.name,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "groups": {group: len(names) for group, names in parts.groups.items()},
+        "groups": {group: len(names) for group, names in setup.groups.items()},
         "schedule": recipe.schedule.name,
         "source": recipe.data.source,
-        "classes": len(parts.data.classes),
+        "classes": len(setup.data.classes),
         "images": images,
-        "splits": {name: split.origin for name, split in parts.data.splits.items()},
-        "image_size": parts.view.size,
+        "splits": {name: split.origin for name, split in setup.data.splits.items()},
+        "image_size": setup.transform.size,
         "batch_size": recipe.data.batch_size,
         "device": str(processes.device),
         "processes": processes.size,
         "precision": processes.precision,
         "memory_bytes": {
-            "images": sum(images.values()) * parts.view.nbytes,
+            "images": sum(images.values()) * setup.transform.nbytes,
             "weights_and_optimiser": training_bytes(
                 model, plans, processes.size if processes.uses_fsdp(recipe.train) else 1
             ),
@@ -128,7 +133,7 @@ def _described_phase(plan: PhasePlan) -> dict[str, Any]:
         "kind": plan.phase.parameters,
         "parameters": plan.trainable,
         "steps": plan.steps,
-        "cached_features": plan.cut is not None,
-        "cut": plan.cut,
+        "cached_features": plan.split_point is not None,
+        "cut": plan.split_point,
         "seconds": round(plan.seconds or 0.0, 1),
     }

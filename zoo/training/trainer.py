@@ -11,12 +11,12 @@ import torch
 
 from zoo.contracts import Phase
 from zoo.data.loader import TimedIterator, shuffled
-from zoo.distributed.fsdp import load_whole, whole_state
+from zoo.distributed.fsdp import full_state, load_full_state
 from zoo.errors import Interrupted, NonFiniteLoss, RunError
 from zoo.evaluation.metrics import better, summary
 from zoo.training import checkpoint
 from zoo.training.checkpoint_writer import CheckpointWriter, Snapshot
-from zoo.training.optim import load_state_arrays, state_arrays
+from zoo.training.optim import pack_state, unpack_state
 from zoo.training.pending_losses import PendingLosses
 from zoo.training.phase_runner import PhaseRunner, TrainingInputs
 from zoo.training.plan import steps_per_epoch
@@ -29,15 +29,15 @@ class Trainer:
 
     def __init__(
         self,
-        material: TrainingInputs,
+        inputs: TrainingInputs,
         phases: tuple[Phase, ...],
         folder: Path | None,
         stop: StopFlag,
         log: Callable[[dict[str, Any]], None],
     ) -> None:
-        self.material, self.phases, self.stop, self.log = material, phases, stop, log
-        self.recipe, self.processes, self.reporter = material.recipe, material.processes, material.reporter
-        self.saver = CheckpointWriter(folder, material.recipe.train.checkpoint_s, material.processes)
+        self.inputs, self.phases, self.stop, self.log = inputs, phases, stop, log
+        self.recipe, self.processes, self.reporter = inputs.recipe, inputs.processes, inputs.reporter
+        self.saver = CheckpointWriter(folder, inputs.recipe.train.checkpoint_s, inputs.processes)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
         self.waiting = 0.0  # share of the epoch's time, of the steps that this process took
@@ -51,7 +51,7 @@ class Trainer:
                 raise RunError(
                     f"the run was trained with {key} {state[key]}, not {now}; bit-equal resuming needs the same {key}"
                 )
-        self.material.model.load_state_dict(tensors["model"])
+        self.inputs.model.load_state_dict(tensors["model"])
         self.progress = Progress(**state["progress"])
         if not self.processes.is_main:
             self.progress.loss_sum = self.progress.seen = 0.0
@@ -61,90 +61,90 @@ class Trainer:
     def fit(self) -> TrainingResult:
         """Train to the end. Raises Interrupted or NonFiniteLoss; the last checkpoint stays."""
         while self.progress.phase < len(self.phases):
-            stage = self._begin(self.phases[self.progress.phase])
+            runner = self._begin(self.phases[self.progress.phase])
             try:
-                self._run(stage)
+                self._run(runner)
             finally:
                 self.reporter.finish()
-                stage.restore()
-            stage.close()
+                runner.restore()
+            runner.close()
             ended = self._target_reached()
             self.progress = self.progress.at_phase(len(self.phases) if ended else self.progress.phase + 1)
             self._save(None)
         return TrainingResult(self.best, self.progress)
 
     def _begin(self, phase: Phase) -> PhaseRunner:
-        material, optim = self.material, self.recipe.optim
-        per_epoch = steps_per_epoch(len(material.rows), self.recipe)
+        inputs, optim = self.inputs, self.recipe.optim
+        per_epoch = steps_per_epoch(len(inputs.rows), self.recipe)
         progress, warmup = self.progress, round(optim.warmup_epochs * per_epoch)
-        cut, start = material.cuts[progress.phase], progress.epochs - progress.epoch
-        stage = PhaseRunner(material, phase, cut, per_epoch * phase.epochs, warmup, start, self._heed)
+        split, start = inputs.splits[progress.phase], progress.epochs - progress.epoch
+        runner = PhaseRunner(inputs, phase, split, per_epoch * phase.epochs, warmup, start, self._check_interrupt)
         if self.resumed and self.progress.phase_step:
             tensors, state = self.resumed
-            load_state_arrays(stage.optimizer.optimizer, tensors.get("optim", {}), state["optim"])
-            if stage.ema:
-                load_whole(stage.ema.module, tensors["ema"])
+            unpack_state(runner.optimizer.optimizer, tensors.get("optim", {}), state["optim"])
+            if runner.ema:
+                load_full_state(runner.ema.module, tensors["ema"])
             if self.processes.accelerator.scaler is not None:
                 self.processes.accelerator.scaler.load_state_dict(state["scaler"])
         self.resumed = None
-        return stage
+        return runner
 
-    def _run(self, stage: PhaseRunner) -> None:
-        while self.progress.epoch < stage.phase.epochs:
-            self._epoch(stage)
-            self._validate(stage)
+    def _run(self, runner: PhaseRunner) -> None:
+        while self.progress.epoch < runner.phase.epochs:
+            self._epoch(runner)
+            self._validate(runner)
             self.progress = self.progress.at_epoch()
-            if self._target_reached() or self._out_of_patience(stage):
+            if self._target_reached() or self._out_of_patience(runner):
                 return
-            if self.progress.epoch < stage.phase.epochs:
-                self._pause(stage)
+            if self.progress.epoch < runner.phase.epochs:
+                self._pause(runner)
 
-    def _epoch(self, stage: PhaseRunner) -> None:
+    def _epoch(self, runner: PhaseRunner) -> None:
         """Train through the rest of an epoch, from the batch where it stands."""
         progress, recipe = self.progress, self.recipe
         seed, accumulation = recipe.train.seed, recipe.train.accumulation
-        order = shuffled(self.material.rows, recipe.data.batch_size, seed, progress.epochs)
+        order = shuffled(self.inputs.rows, recipe.data.batch_size, seed, progress.epochs)
         images = sum(map(len, order))
         self.reporter.start(
             f"epoch {progress.epochs + 1}/{recipe.train.epochs}", images, sum(map(len, order[: progress.batch]))
         )
-        stage.train_mode()
-        batches = TimedIterator(stage.train.batches(order[progress.batch :], progress.epochs))
-        before, unread = progress.seconds, PendingLosses(self.processes.device)
+        runner.set_train_mode()
+        batches = TimedIterator(runner.train.batches(order[progress.batch :], progress.epochs))
+        before, pending = progress.seconds, PendingLosses(self.processes.device)
         start, loss, count = time.perf_counter(), torch.zeros(()), 0
         for number, batch in enumerate(batches, progress.batch):
             first = number - number % accumulation
             window = order[first : first + accumulation]
             total, last = sum(map(len, window)), number == first + len(window) - 1
             if number == first:
-                stage.seed(progress.step)
+                runner.seed(progress.step)
                 loss, count = torch.zeros((), device=self.processes.device), 0
-            loss += stage.backward(batch, total, last, progress.epochs, number)
+            loss += runner.backward(batch, total, last, progress.epochs, number)
             count += batch.count
             if not last:
                 continue
-            unread.add(loss, count, total)
-            if unread.due or number + 1 == len(order):
-                self._read(unread)
-            stage.update(progress.phase_step)
+            pending.add(loss, count, total)
+            if pending.should_flush or number + 1 == len(order):
+                self._flush(pending)
+            runner.update(progress.phase_step)
             progress.step, progress.phase_step, progress.batch = progress.step + 1, progress.phase_step + 1, number + 1
-            if unread:
+            if pending:
                 continue
             progress.seconds += time.perf_counter() - start
             if progress.batch < len(order):
-                self._pause(stage)
+                self._pause(runner)
             start = time.perf_counter()
         # While the host waited for the device, the device did not wait for data.
-        starved = max(0.0, batches.seconds - unread.waited)
+        starved = max(0.0, batches.seconds - pending.blocked)
         self.waiting = min(1.0, starved / max(progress.seconds - before, 1e-9))
         self.reporter.finish()
 
-    def _read(self, unread: PendingLosses) -> None:
+    def _flush(self, pending: PendingLosses) -> None:
         """Take up the losses of the latest steps. Raises NonFiniteLoss on every process if one of them is no number."""
-        progress, steps = self.progress, unread.read()
+        progress, steps = self.progress, pending.flush()
         fault = next((number for number, (loss, *_) in enumerate(steps) if not math.isfinite(loss)), math.inf)
-        every = 1 if self.recipe.train.checkpoint_s == 0 else unread.wanted
-        first, unread.every = self.processes.all_reduce_max(-fault, every)
+        every = 1 if self.recipe.train.checkpoint_s == 0 else pending.next_interval
+        first, pending.flush_interval = self.processes.all_reduce_max(-fault, every)
         if first > -math.inf:
             self._refuse(steps[int(-first)][0], len(steps) - 1 + int(first))
         for loss, count, images in steps:
@@ -161,15 +161,15 @@ class Trainer:
             f"Try a smaller optim.lr (now {optim.lr:g}), optim.clip_norm=1.0 or train.precision=fp32"
         )
 
-    def _validate(self, stage: PhaseRunner) -> None:
+    def _validate(self, runner: PhaseRunner) -> None:
         """Measure, log, and keep the weights if they are the best so far."""
         progress, metric = self.progress, self.recipe.train.best_by
-        labels = torch.from_numpy(stage.validation.labels)
-        metrics = summary(stage.logits(), labels)
+        labels = torch.from_numpy(runner.validation.labels)
+        metrics = summary(runner.logits(), labels)
         loss_sum, seen = self.processes.all_reduce_sum(progress.loss_sum, progress.seen)
         if better(metric, metrics[metric], progress.best) or not self.best:
             progress.best, progress.best_epoch, progress.best_metrics = metrics[metric], progress.epochs + 1, metrics
-            progress.waited, self.best = 0, stage.weights(averaged=True)
+            progress.waited, self.best = 0, runner.weights(averaged=True)
         else:
             progress.waited += 1
         line = {
@@ -179,22 +179,22 @@ class Trainer:
             "step": progress.step,
             "train_loss": round(loss_sum / max(seen, 1), 6),
             "validation": metrics,
-            "lr": max(group["lr"] for group in stage.optimizer.param_groups),
+            "lr": max(group["lr"] for group in runner.optimizer.param_groups),
             "images_per_s": round(seen / max(progress.seconds, 1e-9), 1),
             "seconds": round(progress.seconds, 3),
             "waiting": round(self.waiting, 3),
-            "streamed": stage.train.streamed,
+            "streamed": runner.train.streamed,
             "best": progress.best_epoch == progress.epochs + 1,
         }
         self.log(line)
         self.reporter.epoch(line)
 
-    def _out_of_patience(self, stage: PhaseRunner) -> bool:
+    def _out_of_patience(self, runner: PhaseRunner) -> bool:
         """Whether the phase ends here for want of a better metric; the next one then goes on from the best weights."""
-        patience, progress = stage.phase.patience or self.recipe.train.early_stop.patience, self.progress
+        patience, progress = runner.phase.patience or self.recipe.train.early_stop.patience, self.progress
         if patience is None or progress.waited < patience:
             return False
-        load_whole(stage.model, self.best)
+        load_full_state(runner.model, self.best)
         self.reporter.note(
             f"phase {progress.phase + 1} ends after epoch {progress.epochs} with the weights of epoch {progress.best_epoch}: "
             f"no better {self.recipe.train.best_by} since"
@@ -209,15 +209,15 @@ class Trainer:
             and (best == target or better(self.recipe.train.best_by, best, target))
         )
 
-    def _pause(self, stage: PhaseRunner) -> None:
+    def _pause(self, runner: PhaseRunner) -> None:
         """Between two steps: save when it is time, stop when asked to."""
-        stop, due = self.processes.all_reduce_max(float(self.stop.signal), float(self.saver.due))
+        stop, due = self.processes.all_reduce_max(float(self.stop.signal), float(self.saver.is_due))
         if stop or due:
-            self._save(stage)
+            self._save(runner)
         if stop:
             self._stop(f"after step {self.progress.step}", ", which is saved", int(stop))
 
-    def _heed(self) -> None:
+    def _check_interrupt(self) -> None:
         """Between two batches of features: stop when asked to; what was saved last stays."""
         stop, _ = self.processes.all_reduce_max(float(self.stop.signal), 0.0)
         if stop:
@@ -228,17 +228,17 @@ class Trainer:
         kept = "; nothing is kept" if folder is None else f"{saved}. Go on with: zoo resume {folder.parent}"
         raise Interrupted(f"stopped {where}{kept}", signal)
 
-    def _save(self, stage: PhaseRunner | None) -> None:
+    def _save(self, runner: PhaseRunner | None) -> None:
         """Write a checkpoint; `stage` is None between phases, where there is no optimiser to keep."""
         if self.saver.folder is None:
             return
-        if stage is not None:
-            self.processes.broadcast_buffers(stage.module)
+        if runner is not None:
+            self.processes.broadcast_buffers(runner.module)
         loss_sum, seen = self.processes.all_reduce_sum(self.progress.loss_sum, self.progress.seen)
         self.progress.loss_sum, self.progress.seen = (loss_sum, seen) if self.processes.is_main else (0.0, 0.0)
-        self.saver.save(self.progress.step, lambda: self._snapshot(stage))
+        self.saver.save(self.progress.step, lambda: self._snapshot(runner))
 
-    def _snapshot(self, stage: PhaseRunner | None) -> Snapshot:
+    def _snapshot(self, runner: PhaseRunner | None) -> Snapshot:
         scaler = self.processes.accelerator.scaler
         state: dict[str, Any] = {
             "progress": asdict(self.progress),
@@ -248,11 +248,11 @@ class Trainer:
             "optim": None,
         }
         tensors: dict[str, dict[str, torch.Tensor]] = {
-            "model": whole_state(stage.model if stage else self.material.model, self.processes.is_main),
+            "model": full_state(runner.model if runner else self.inputs.model, self.processes.is_main),
             "best": self.best,
         }
-        if stage is not None:
-            tensors["optim"], state["optim"] = state_arrays(stage.optimizer.optimizer, self.processes.is_main)
-            if stage.ema:
-                tensors["ema"] = whole_state(stage.ema.module, self.processes.is_main)
+        if runner is not None:
+            tensors["optim"], state["optim"] = pack_state(runner.optimizer.optimizer, self.processes.is_main)
+            if runner.ema:
+                tensors["ema"] = full_state(runner.ema.module, self.processes.is_main)
         return {name: group for name, group in tensors.items() if group}, state

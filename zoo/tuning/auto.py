@@ -7,43 +7,47 @@ from zoo.distributed.processes import Processes
 from zoo.errors import UsageError
 from zoo.training.setup import Setup
 from zoo.tuning.batch_size import fit_batch
-from zoo.tuning.compile import pays, trial
+from zoo.tuning.compile import pays, run_trial
 from zoo.tuning.fsdp_check import check_shardable
 from zoo.tuning.precision import choose
 
 
-def resolve_auto_settings(parts: Setup, processes: Processes) -> tuple[Setup, Processes, dict[str, Any]]:
+def resolve_auto_settings(setup: Setup, processes: Processes) -> tuple[Setup, Processes, dict[str, Any]]:
     """The setup and processes with nothing left open, and what was measured to close it.
 
     Precision, memory format, batch size and compiling are found where the recipe says `auto`, once for all processes.
     Raises ZooError.
     """
-    data, train = parts.recipe.data, parts.recipe.train
+    data, train = setup.recipe.data, setup.recipe.train
     if processes.uses_fsdp(train):
-        check_shardable(parts, processes)
-    choice = processes.run_on_main(lambda: choose(parts, processes))
-    way, measured = choice.way, {"step_ms": choice.record()} if choice.ms else {}
+        check_shardable(setup, processes)
+    choice = processes.run_on_main(lambda: choose(setup, processes))
+    compute_format, measured = choice.compute_format, {"step_ms": choice.record()} if choice.ms else {}
     batch, accumulation = data.batch_size, train.accumulation
     if batch == "auto":
         batch, accumulation = processes.run_on_main(
-            lambda: fit_batch(parts, processes, way.precision, way.channels_last)
+            lambda: fit_batch(setup, processes, compute_format.precision, compute_format.channels_last)
         )
         measured["batch_size"] = batch
-    compile_ms = processes.run_on_main(lambda: trial(parts, processes, way, batch))
+    compile_ms = processes.run_on_main(lambda: run_trial(setup, processes, compute_format, batch))
     if compile_ms:
         measured["compile_ms"] = compile_ms
     found = {
-        "precision": way.precision,
-        "channels_last": way.channels_last,
+        "precision": compute_format.precision,
+        "channels_last": compute_format.channels_last,
         "accumulation": accumulation,
         "compile": pays(compile_ms) if train.compile == "auto" else train.compile,
     }
     _check_graphs(found["compile"], accumulation)
-    recipe = parts.recipe.model_copy(
+    recipe = setup.recipe.model_copy(
         update={"data": data.model_copy(update={"batch_size": batch}), "train": train.model_copy(update=found)}
     )
-    normalise = replace(parts.normalise, channels_last=way.channels_last)
-    return replace(parts, recipe=recipe, normalise=normalise), processes.with_precision(way.precision), measured
+    normalise = replace(setup.normalise, channels_last=compute_format.channels_last)
+    return (
+        replace(setup, recipe=recipe, normalise=normalise),
+        processes.with_precision(compute_format.precision),
+        measured,
+    )
 
 
 def _check_graphs(compiled: bool | str, accumulation: int) -> None:

@@ -14,7 +14,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from zoo.distributed.processes import Processes
 from zoo.training.setup import Setup
-from zoo.tuning.trial_step import TrialStep, same_generators
+from zoo.tuning.trial_step import TrialStep, preserve_generators
 
 GPU_SHARE = 0.75
 """Part of a GPU's free memory that a step may take; the rest is for decoded images, a fifth at most, and what varies."""
@@ -24,25 +24,27 @@ SMALL = (2, 4)
 """Images of the two steps from which a CPU's need is extrapolated, after a first that sets up the optimiser."""
 
 
-def fit_batch(parts: Setup, processes: Processes, precision: str, channels_last: bool) -> tuple[int, int]:
+def fit_batch(setup: Setup, processes: Processes, precision: str, channels_last: bool) -> tuple[int, int]:
     """(batch size over all processes, batches per optimiser step); their product is the recipe's effective batch.
 
     On a GPU each size is tried by a training step and a validation batch, the largest first. On a CPU, which would
     rather swap or kill than refuse, two small steps are made and what their tensors take is extrapolated
     in a straight line. Nothing of `parts` changes.
     """
-    effective = parts.recipe.data.images_per_batch * parts.recipe.train.accumulation
-    with same_generators(processes.device):
+    effective = setup.recipe.data.images_per_batch * setup.recipe.train.accumulation
+    with preserve_generators(processes.device):
         if processes.device.type == "cuda":
-            fits = partial(_tried, parts, processes.device, precision, channels_last)
+            fits = partial(_tried, setup, processes.device, precision, channels_last)
         else:
             free = CPU_SHARE * psutil.virtual_memory().available / processes.size
-            fits = partial(_affordable, needed(TrialStep(parts, processes.device), precision, channels_last), free)
-        batch = largest(halvings(effective, processes.size), lambda batch: fits(-(-batch // processes.size)))
+            fits = partial(
+                _affordable, estimate_bytes(TrialStep(setup, processes.device), precision, channels_last), free
+            )
+        batch = find_largest(list_halvings(effective, processes.size), lambda batch: fits(-(-batch // processes.size)))
     return batch, effective // batch
 
 
-def halvings(effective: int, processes: int) -> list[int]:
+def list_halvings(effective: int, processes: int) -> list[int]:
     """Batch sizes that a whole power of two of makes the effective batch, as long as a process has two images of each."""
     sizes = [effective]
     while sizes[-1] % 2 == 0 and sizes[-1] // 2 >= 2 * processes:
@@ -50,25 +52,25 @@ def halvings(effective: int, processes: int) -> list[int]:
     return sizes
 
 
-def largest(sizes: list[int], fits: Callable[[int], bool]) -> int:
+def find_largest(sizes: list[int], fits: Callable[[int], bool]) -> int:
     """The first size that fits; the last if none does, so that training says what else can be done."""
     return next((size for size in sizes[:-1] if fits(size)), sizes[-1])
 
 
-def needed(rehearsal: TrialStep, precision: str, channels_last: bool) -> Callable[[int], float]:
+def estimate_bytes(trial_step: TrialStep, precision: str, channels_last: bool) -> Callable[[int], float]:
     """Bytes that a process will need for steps of so many images, gradients and the optimiser's memory included.
 
     The peak of small steps, in which gradients and optimiser weigh most, and on top what a forward pass keeps of every
     further image; larger batches need about so much, or less.
     """
-    rehearsal.arrange(channels_last)
-    with _AllocationTracker(rehearsal.model) as held:
+    trial_step.arrange(channels_last)
+    with _AllocationTracker(trial_step.model) as held:
         kept = []
         for count in (SMALL[0], *SMALL):
-            inputs = rehearsal.inputs(count, channels_last)
-            loss = rehearsal.forward(inputs, precision)
+            inputs = trial_step.inputs(count, channels_last)
+            loss = trial_step.forward(inputs, precision)
             kept.append(held.now)
-            rehearsal.update(loss)
+            trial_step.update(loss)
             del loss
     each = (kept[2] - kept[1]) / (SMALL[1] - SMALL[0])
     return lambda count: held.peak + max(0.0, each) * (count - SMALL[1])
@@ -108,19 +110,19 @@ def _affordable(need: Callable[[int], float], free: float, share: int) -> bool:
     return need(share) <= free
 
 
-def _tried(parts: Setup, device: torch.device, precision: str, channels_last: bool, share: int) -> bool:
+def _tried(setup: Setup, device: torch.device, precision: str, channels_last: bool, share: int) -> bool:
     """Whether a GPU has room for a training step of `share` images, and for a validation batch of twice as many."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     room = GPU_SHARE * torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     try:
-        rehearsal = TrialStep(parts, device)
-        rehearsal.arrange(channels_last)
-        rehearsal.step(rehearsal.inputs(share, channels_last), precision)
-        rehearsal.infer(rehearsal.inputs(2 * share, channels_last), precision)
+        trial_step = TrialStep(setup, device)
+        trial_step.arrange(channels_last)
+        trial_step.step(trial_step.inputs(share, channels_last), precision)
+        trial_step.infer(trial_step.inputs(2 * share, channels_last), precision)
     except torch.OutOfMemoryError:
         return False
     finally:
-        rehearsal = None
+        trial_step = None
         torch.cuda.empty_cache()
     return torch.cuda.max_memory_reserved(device) <= room

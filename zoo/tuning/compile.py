@@ -1,51 +1,48 @@
-"""torch.compile: how a model is compiled, and whether it pays, tried on a copy in runs long enough for the trial."""
+"""Decides whether torch.compile pays, by a trial on a copy of the model in runs that are long enough for it."""
 
 import time
 from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
 
 from zoo.distributed.processes import Processes
 from zoo.errors import ZooError, first_line
-from zoo.training.feature_plan import repeats
+from zoo.training.compiling import compile_module
+from zoo.training.feature_plan import repeats_images
 from zoo.training.plan import is_head_only
 from zoo.training.setup import Setup
-from zoo.tuning.benchmark import ROUNDS, ComputeFormat, expected_seconds, is_time, kept, key, passes
+from zoo.tuning.benchmark import (
+    ROUNDS,
+    ComputeFormat,
+    cache_key,
+    count_passes,
+    estimate_seconds,
+    is_time,
+    load_or_measure,
+)
 from zoo.tuning.precision import FASTER
-from zoo.tuning.trial_step import TrialStep, same_generators
+from zoo.tuning.trial_step import TrialStep, preserve_generators
 
 LONG_S = 3600.0
 """Runs expected to be shorter are not worth the minute or two that a trial takes, and compiling each phase again."""
 
 
-def compiled(module: nn.Module, how: bool | str) -> nn.Module:
-    """The module compiled: True for torch's default mode, else the mode's name; itself for False, or while it is open.
-
-    What was compiled before is forgotten: of one piece of code, at most eight variants would be, and each phase is one.
-    """
-    if how in (False, "auto"):
-        return module
-    torch.compiler.reset()
-    return torch.compile(module, mode=None if how is True else how)
-
-
-def trial(parts: Setup, processes: Processes, way: ComputeFormat, batch: int) -> dict[str, Any]:
+def run_trial(setup: Setup, processes: Processes, compute_format: ComputeFormat, batch: int) -> dict[str, Any]:
     """Milliseconds of a training step as it is (`plain`) and `compiled`, or why that `failed`; {} where nothing is tried.
 
     Nothing is, where the recipe leaves nothing open, the run is too short, or features of a frozen part that a compiled
     model cannot keep save more.
     """
     try:
-        if not _is_worth_it(parts, processes):
+        if not _is_worth_it(setup, processes):
             return {}
         count = -(-batch // processes.size)
-        with same_generators(processes.device):
-            return kept(
-                key(parts, processes, ["compiled", str(way)], count),
-                lambda: _tried(parts, processes, way, count),
-                lambda found: _is_whole(found, parts, processes, count),
+        with preserve_generators(processes.device):
+            return load_or_measure(
+                cache_key(setup, processes, ["compiled", str(compute_format)], count),
+                lambda: _measure_trial(setup, processes, compute_format, count),
+                lambda found: _is_whole(found, setup, processes, count),
             )
     except ZooError:
         raise
@@ -53,24 +50,24 @@ def trial(parts: Setup, processes: Processes, way: ComputeFormat, batch: int) ->
         return {}
 
 
-def _is_worth_it(parts: Setup, processes: Processes) -> bool:
-    recipe, phases = parts.recipe, [phase for phase in parts.phases if not is_head_only(phase)]
+def _is_worth_it(setup: Setup, processes: Processes) -> bool:
+    recipe, phases = setup.recipe, [phase for phase in setup.phases if not is_head_only(phase)]
     if recipe.train.compile != "auto" or processes.uses_fsdp(recipe.train):
         return False
-    if any(len(phase.trainable) < len(parts.groups) and repeats(phase, recipe) for phase in phases):
+    if any(len(phase.trainable) < len(setup.groups) and repeats_images(phase, recipe) for phase in phases):
         return False
-    return expected_seconds(parts, processes) >= LONG_S
+    return estimate_seconds(setup, processes) >= LONG_S
 
 
-def _is_whole(found: dict[str, Any], parts: Setup, processes: Processes, count: int) -> bool:
+def _is_whole(found: dict[str, Any], setup: Setup, processes: Processes, count: int) -> bool:
     """Whether what was kept serves this run, too: what is too short to be tried may have been a shorter one."""
     if "failed" in found or not is_time(found["plain"]):
         return False
-    return is_time(found["compiled"]) if "compiled" in found else _is_short(found["plain"], parts, processes, count)
+    return is_time(found["compiled"]) if "compiled" in found else _is_short(found["plain"], setup, processes, count)
 
 
-def _is_short(step_ms: float, parts: Setup, processes: Processes, count: int) -> bool:
-    return step_ms / 1000 * passes(parts) / count / processes.size < LONG_S
+def _is_short(step_ms: float, setup: Setup, processes: Processes, count: int) -> bool:
+    return step_ms / 1000 * count_passes(setup) / count / processes.size < LONG_S
 
 
 def pays(found: dict[str, Any]) -> bool:
@@ -78,7 +75,7 @@ def pays(found: dict[str, Any]) -> bool:
     return "compiled" in found and found["compiled"] * FASTER <= found["plain"]
 
 
-def told(measured: dict[str, Any]) -> str:
+def describe_trial(measured: dict[str, Any]) -> str:
     """What a run's record says of the trial, in a line; "" where there was none."""
     found = measured.get("compile_ms", {})
     if "failed" in found:
@@ -89,25 +86,25 @@ def told(measured: dict[str, Any]) -> str:
     return f"{'compiled' if pays(found) else 'not compiled'} (measured: {faster:.2f}x as fast compiled)"
 
 
-def _tried(parts: Setup, processes: Processes, way: ComputeFormat, count: int) -> dict[str, Any]:
-    rehearsal = TrialStep(parts, processes.device)
-    rehearsal.arrange(way.channels_last)
-    inputs = rehearsal.inputs(count, way.channels_last)
+def _measure_trial(setup: Setup, processes: Processes, compute_format: ComputeFormat, count: int) -> dict[str, Any]:
+    trial_step = TrialStep(setup, processes.device)
+    trial_step.arrange(compute_format.channels_last)
+    inputs = trial_step.inputs(count, compute_format.channels_last)
 
     def step_ms() -> float:
         """The median of some steps, after one to warm up."""
         ms = []
         for _ in range(ROUNDS + 1):
             start = time.perf_counter()
-            rehearsal.step(inputs, way.precision)
+            trial_step.step(inputs, compute_format.precision)
             ms.append(1000 * (time.perf_counter() - start))
         return round(median(ms[1:]), 2)
 
     found: dict[str, Any] = {"plain": step_ms()}
-    if _is_short(found["plain"], parts, processes, count):
+    if _is_short(found["plain"], setup, processes, count):
         return found
     try:
-        rehearsal.trained = compiled(rehearsal.model, True)
+        trial_step.trained = compile_module(trial_step.model, True)
         return found | {"compiled": step_ms()}
     except ZooError:
         raise

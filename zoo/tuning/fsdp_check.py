@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from zoo.config.recipe import Optim, Recipe
-from zoo.distributed.fsdp import blocks, spread
+from zoo.distributed.fsdp import shard, shard_units
 from zoo.distributed.processes import Processes
 from zoo.errors import UsageError, first_line
-from zoo.training.freezing import train_mode
-from zoo.training.optim import load_state_arrays, optimizer_over, state_arrays
-from zoo.training.setup import Setup, example_inputs
-from zoo.tuning.trial_step import same_generators
+from zoo.training.freezing import set_train_mode
+from zoo.training.optim import optimizer_over, pack_state, unpack_state
+from zoo.training.setup import Setup, make_example
+from zoo.tuning.trial_step import preserve_generators
 
 STEPS = 7
 """Steps after which every optimiser has the state that it will ever have; lookahead begins at the sixth."""
@@ -22,14 +22,14 @@ SIDES = (32, 48)
 """Sides of a matrix that is large enough to be factored."""
 
 
-def check_shardable(parts: Setup, processes: Processes) -> None:
+def check_shardable(setup: Setup, processes: Processes) -> None:
     """Raises UsageError for what cannot be had of weights that are spread, which all processes ask at once."""
-    _check_settings(parts.recipe)
-    with same_generators(processes.device):
-        with _told("optim.name", f"'{parts.recipe.optim.name}'", "adamw"):
-            _try_optimizer(parts.recipe.optim, processes.device)
-        with _told("model.backbone", f"'{parts.recipe.model.backbone}'", "train.shard=false"):
-            _try_model(parts, processes)
+    _check_settings(setup.recipe)
+    with preserve_generators(processes.device):
+        with _told("optim.name", f"'{setup.recipe.optim.name}'", "adamw"):
+            _try_optimizer(setup.recipe.optim, processes.device)
+        with _told("model.backbone", f"'{setup.recipe.model.backbone}'", "train.shard=false"):
+            _try_model(setup, processes)
 
 
 def _check_settings(recipe: Recipe) -> None:
@@ -64,7 +64,7 @@ def _told(key: str, name: str, instead: str) -> Iterator[None]:
 
 def _try_optimizer(optim: Optim, device: torch.device) -> None:
     """Steps of a small model, and more after its state was kept and taken up again."""
-    model = spread(nn.Sequential(nn.Linear(*SIDES), nn.BatchNorm1d(SIDES[1]), nn.Linear(*SIDES[::-1])), [], device)
+    model = shard(nn.Sequential(nn.Linear(*SIDES), nn.BatchNorm1d(SIDES[1]), nn.Linear(*SIDES[::-1])), [], device)
 
     def made() -> torch.optim.Optimizer:
         return optimizer_over([{"params": list(model.parameters()), "lr_scale": 1.0}], optim)
@@ -77,17 +77,17 @@ def _try_optimizer(optim: Optim, device: torch.device) -> None:
     optimizer, resumed = made(), made()
     for _ in range(STEPS):
         step(optimizer)
-    load_state_arrays(resumed, *state_arrays(optimizer))
+    unpack_state(resumed, *pack_state(optimizer))
     for _ in range(STEPS):
         step(resumed)
 
 
-def _try_model(parts: Setup, processes: Processes) -> None:
+def _try_model(setup: Setup, processes: Processes) -> None:
     """A pass through a copy, forward and backward, with everything in train mode."""
-    model = parts.model.to(processes.device)
-    inputs = example_inputs(parts, processes)
-    units = blocks(model, inputs[:1])
-    copy = spread(deepcopy(model.to("cpu")), units, processes.device)
-    train_mode(copy, freeze_bn_stats=False)
+    model = setup.model.to(processes.device)
+    inputs = make_example(setup, processes)
+    units = shard_units(model, inputs[:1])
+    copy = shard(deepcopy(model.to("cpu")), units, processes.device)
+    set_train_mode(copy, freeze_bn_stats=False)
     copy(inputs).sum().backward()
     model.to(processes.device)

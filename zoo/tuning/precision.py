@@ -9,8 +9,8 @@ from zoo.config.recipe import Train
 from zoo.distributed.processes import Processes, resolve_precision
 from zoo.errors import ZooError
 from zoo.training.setup import Setup
-from zoo.tuning.benchmark import SPEED, ComputeFormat, times
-from zoo.tuning.trial_step import same_generators
+from zoo.tuning.benchmark import SPEED, ComputeFormat, measure_times
+from zoo.tuning.trial_step import preserve_generators
 
 FEWEST = 2
 """Steps of each way that a decision takes; with less the machine was too busy to measure."""
@@ -22,18 +22,22 @@ FASTER = 1.1
 class PrecisionChoice:
     """The way taken, and the milliseconds of each measured step of every way that was tried."""
 
-    way: ComputeFormat
+    compute_format: ComputeFormat
     ms: dict[str, list[float]] = field(default_factory=dict)
 
     def record(self) -> dict[str, float]:
         """Median milliseconds of a step by way, for `environment.json`."""
-        return {way: round(median(times), 2) for way, times in self.ms.items() if times}
+        return {name: round(median(milliseconds), 2) for name, milliseconds in self.ms.items() if milliseconds}
 
 
-def compared(way: ComputeFormat, ms: dict[str, float]) -> str:
+def describe_speedup(compute_format: ComputeFormat, ms: dict[str, float]) -> str:
     """A way and how many times as fast as the others it was: 'bf16 channels-last (measured: 1.3x fp32 channels-last)'."""
-    others = [f"{ms[other] / ms[str(way)]:.1f}x {other}" for other in ms if other != str(way) and str(way) in ms]
-    return f"{way} (measured: {', '.join(others)})" if others else ""
+    others = [
+        f"{ms[other] / ms[str(compute_format)]:.1f}x {other}"
+        for other in ms
+        if other != str(compute_format) and str(compute_format) in ms
+    ]
+    return f"{compute_format} (measured: {', '.join(others)})" if others else ""
 
 
 def candidates(train: Train, device: torch.device) -> list[ComputeFormat]:
@@ -45,33 +49,33 @@ def candidates(train: Train, device: torch.device) -> list[ComputeFormat]:
     return [ComputeFormat(precision, channels_last) for channels_last in formats for precision in precisions]
 
 
-def decide(ways: list[ComputeFormat], ms: dict[str, list[float]]) -> ComputeFormat:
+def decide(formats: list[ComputeFormat], ms: dict[str, list[float]]) -> ComputeFormat:
     """The way to take: a later one only if clearly faster, in the median and in its slowest step against the quickest."""
-    best = ways[0]
-    for way in ways[1:]:
-        own, other = ms.get(str(way), []), ms.get(str(best), [])
+    best = formats[0]
+    for compute_format in formats[1:]:
+        own, other = ms.get(str(compute_format), []), ms.get(str(best), [])
         if min(len(own), len(other)) >= FEWEST and median(own) * FASTER <= median(other) and max(own) < min(other):
-            best = way
+            best = compute_format
     return best
 
 
-def choose(parts: Setup, processes: Processes) -> PrecisionChoice:
+def choose(setup: Setup, processes: Processes) -> PrecisionChoice:
     """The fastest way that the recipe leaves open. Nothing of `parts` changes but the device the model is on.
 
     A model that is spread is too large to be tried, and each process's part of it is contiguous.
     """
-    if processes.uses_fsdp(parts.recipe.train):
-        return PrecisionChoice(ComputeFormat(resolve_precision(parts.recipe.train.precision), False))
-    ways = candidates(parts.recipe.train, processes.device)
-    if len(ways) == 1 or processes.device.type not in SPEED:
-        return PrecisionChoice(ways[0])
+    if processes.uses_fsdp(setup.recipe.train):
+        return PrecisionChoice(ComputeFormat(resolve_precision(setup.recipe.train.precision), False))
+    formats = candidates(setup.recipe.train, processes.device)
+    if len(formats) == 1 or processes.device.type not in SPEED:
+        return PrecisionChoice(formats[0])
     try:
-        with same_generators(processes.device):
-            ms = times(parts, processes, ways)
+        with preserve_generators(processes.device):
+            ms = measure_times(setup, processes, formats)
     except ZooError:
         raise
     except Exception:  # a way that this model cannot go is no choice; if it can go none, training says so
-        return PrecisionChoice(ways[0])
-    if min(map(len, ms.values()), default=0) == 0 or len(ms[str(ways[0])]) < FEWEST:
-        return PrecisionChoice(ways[0])
-    return PrecisionChoice(decide(ways, ms), ms)
+        return PrecisionChoice(formats[0])
+    if min(map(len, ms.values()), default=0) == 0 or len(ms[str(formats[0])]) < FEWEST:
+        return PrecisionChoice(formats[0])
+    return PrecisionChoice(decide(formats, ms), ms)

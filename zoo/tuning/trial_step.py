@@ -11,7 +11,7 @@ import torch
 from zoo.contracts import Phase
 from zoo.tasks.losses import build_loss
 from zoo.training.feature_plan import keeps_statistics
-from zoo.training.freezing import freeze, train_mode
+from zoo.training.freezing import freeze, set_train_mode
 from zoo.training.optim import build_optimizer
 from zoo.training.setup import Setup
 
@@ -19,15 +19,15 @@ from zoo.training.setup import Setup
 class TrialStep:
     """A copy of the model and an optimiser, ready for steps of the phase that trains most."""
 
-    def __init__(self, parts: Setup, device: torch.device) -> None:
-        recipe, self.device = parts.recipe, device
-        phase = widest(parts)
-        self.shape = (parts.view.channels, parts.view.size, parts.view.size)
-        self.model = self.trained = copy.deepcopy(parts.model).to(device)
-        freeze(self.model, parts.groups, phase)
-        train_mode(self.model, keeps_statistics(phase, recipe))
-        self.optimizer = build_optimizer(self.model, parts.groups, phase, recipe.optim)
-        self.loss = build_loss(recipe.train, len(parts.data.classes), device)
+    def __init__(self, setup: Setup, device: torch.device) -> None:
+        recipe, self.device = setup.recipe, device
+        phase = widest_phase(setup)
+        self.shape = (setup.transform.channels, setup.transform.size, setup.transform.size)
+        self.model = self.trained = copy.deepcopy(setup.model).to(device)
+        freeze(self.model, setup.groups, phase)
+        set_train_mode(self.model, keeps_statistics(phase, recipe))
+        self.optimizer = build_optimizer(self.model, setup.groups, phase, recipe.optim)
+        self.loss = build_loss(recipe.train, len(setup.data.classes), device)
 
     def inputs(self, count: int, channels_last: bool) -> torch.Tensor:
         """Random images, (count, C, H, W)."""
@@ -70,9 +70,9 @@ class TrialStep:
         return torch.autocast(self.device.type, dtype, enabled=precision != "fp32")
 
 
-def widest(parts: Setup) -> Phase:
+def widest_phase(setup: Setup) -> Phase:
     """The phase that trains most."""
-    return max(parts.phases, key=lambda phase: sum(len(parts.groups[group]) for group in phase.trainable))
+    return max(setup.phases, key=lambda phase: sum(len(setup.groups[group]) for group in phase.trainable))
 
 
 def _format(channels_last: bool) -> torch.memory_format:
@@ -80,7 +80,7 @@ def _format(channels_last: bool) -> torch.memory_format:
 
 
 @contextmanager
-def same_generators(device: torch.device) -> Iterator[None]:
+def preserve_generators(device: torch.device) -> Iterator[None]:
     """Whatever is drawn inside, Python's, numpy's and torch's generators come back as they were."""
     python, numpy = random.getstate(), np.random.get_state()
     try:

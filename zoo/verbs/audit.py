@@ -18,7 +18,7 @@ from zoo.data.image_store import EvalTransform, cores
 from zoo.errors import UnknownName, nearest
 from zoo.models.backbone import build_backbone, native_size
 from zoo.reporting import Reporter
-from zoo.training.inputs import is_held, training_view
+from zoo.training.inputs import fits_in_memory, stored_transform
 from zoo.training.setup import MEMORY_SHARE
 
 IMBALANCE = 10
@@ -34,7 +34,7 @@ def audit(name: str, overrides: Iterable[str] = (), reporter: Reporter | None = 
     data = load_data(recipe.data, recipe.train.seed)
     size = recipe.data.image_size or _native_size(recipe)
     view = EvalTransform(size, recipe.data.crop_pct, recipe.model.in_chans)
-    train_view = training_view(view, recipe.data.augment)
+    train_view = stored_transform(view, recipe.data.augment)
     reporter.start("looking at pictures", min(SAMPLE, sum(map(len, data.splits.values()))))
     looks = look_at(data, train_view, reporter.advance)
     reporter.finish()
@@ -98,7 +98,7 @@ def _decoding(data: ImageData, looks: Sequence[ImageInfo], view: EvalTransform) 
 def _memory(recipe: Recipe, data: ImageData, view: EvalTransform, train_view: EvalTransform) -> dict[str, Any]:
     """Bytes that decoded training and validation images take, and whether they will be held."""
     sizes = [len(data.splits[k]) * v.nbytes for k, v in (("train", train_view), ("validation", view))]
-    held = is_held(len(data.splits["train"]), train_view, recipe.data)
+    held = fits_in_memory(len(data.splits["train"]), train_view, recipe.data)
     return {"bytes": sum(sizes), "free": psutil.virtual_memory().available, "share": MEMORY_SHARE, "held": held}
 
 

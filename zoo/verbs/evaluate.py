@@ -21,7 +21,8 @@ from zoo.hub.download import local
 from zoo.models.saved import load
 from zoo.reporting import Reporter
 from zoo.storage.run_folder import Run
-from zoo.verbs.finetune import decoded, translate_memory_errors
+from zoo.training.failures import translate_memory_errors
+from zoo.training.inputs import decode_split
 
 KEYS = (
     *("source", "options", "config", "revision", "image_column", "label_column", "splits", "limit"),
@@ -50,7 +51,7 @@ def evaluate(
         load_part = load_foreign if foreign else load_split
         part = load_part(recipe.data, recipe.train.seed, classifier.classes, split)
         processes = Processes(recipe.train.precision)
-        pixels, faults = decoded(part, classifier.view, recipe, processes, reporter, split)
+        pixels, faults = decode_split(part, classifier.view, recipe, processes, reporter, split)
         model = classifier.model.to(processes.device)
         loader = ImageLoader(
             pixels, part.labels, classifier.normalise, classifier.view.size, processes.device, processes.shard

@@ -13,13 +13,13 @@ from zoo.distributed.processes import Processes
 from zoo.errors import NonFiniteLoss, UsageError
 from zoo.evaluation.metrics import LARGER_IS_BETTER
 from zoo.reporting import Reporter
-from zoo.training.feature_plan import cuts
+from zoo.training.failures import translate_memory_errors
+from zoo.training.feature_plan import plan_splits
 from zoo.training.inputs import TrainingInputs, prepare
 from zoo.training.setup import Setup, build, place
 from zoo.training.signals import StopFlag
 from zoo.training.trainer import Trainer
 from zoo.tuning.auto import resolve_auto_settings
-from zoo.verbs.finetune import translate_memory_errors
 
 HEADS = ("linear", "mlp", "attention")
 RATES = (3e-4, 1e-3, 3e-3)
@@ -52,7 +52,7 @@ def probe(
         load_recipe(recipe, [*overrides, f"optim.lr={rate!r}", f"optim.weight_decay={decay!r}"])
     metric = tried[0].train.best_by
     with StopFlag() as stop, translate_memory_errors(tried[0]):
-        rows = [row for material, parts in _prepared(tried, reporter) for row in _rows(material, parts, settings, stop)]
+        rows = [row for inputs, setup in _prepared(tried, reporter) for row in _rows(inputs, setup, settings, stop)]
     if all("diverged" in row for row in rows):
         raise NonFiniteLoss(rows[-1]["diverged"])
     sign = -1 if metric in LARGER_IS_BETTER else 1
@@ -88,30 +88,30 @@ class OnlyFeatures(Reporter):
 
 def _prepared(recipes: list[Recipe], reporter: Reporter) -> Iterator[tuple[TrainingInputs, Setup]]:
     """The material of each recipe; data, decoded images and what was measured are the first one's."""
-    parts, processes, _ = resolve_auto_settings(build(recipes[0]), Processes(recipes[0].train.precision))
-    shared, material = parts.recipe, None
+    setup, processes, _ = resolve_auto_settings(build(recipes[0]), Processes(recipes[0].train.precision))
+    shared, inputs = setup.recipe, None
     for number, recipe in enumerate(recipes):
         if number:
-            parts = build(recipe.model_copy(update={"data": shared.data, "train": shared.train}), parts.data)
-        place(parts, processes)
-        places = cuts(parts, processes, reporter)
-        if material is None:
-            material = prepare(parts, places, processes, reporter)
-        material = replace(material, recipe=parts.recipe, model=parts.model, groups=parts.groups, cuts=places)
-        yield material, parts
+            setup = build(recipe.model_copy(update={"data": shared.data, "train": shared.train}), setup.data)
+        place(setup, processes)
+        splits = plan_splits(setup, processes, reporter)
+        if inputs is None:
+            inputs = prepare(setup, splits, processes, reporter)
+        inputs = replace(inputs, recipe=setup.recipe, model=setup.model, groups=setup.groups, splits=splits)
+        yield inputs, setup
 
 
 def _rows(
-    material: TrainingInputs, parts: Setup, settings: list[tuple[float, float]], stop: StopFlag
+    inputs: TrainingInputs, setup: Setup, settings: list[tuple[float, float]], stop: StopFlag
 ) -> Iterator[dict[str, Any]]:
     """One row for each setting, each from the same first weights."""
-    fresh = {name: tensor.detach().clone() for name, tensor in material.model.state_dict().items()}
+    fresh = {name: tensor.detach().clone() for name, tensor in inputs.model.state_dict().items()}
     for rate, decay in settings:
-        material.model.load_state_dict(fresh)
-        optim = material.recipe.optim.model_copy(update={"lr": rate, "weight_decay": decay})
-        recipe = material.recipe.model_copy(update={"optim": optim})
-        began, own = time.monotonic(), replace(material, recipe=recipe, reporter=OnlyFeatures(material.reporter))
-        trainer = Trainer(own, parts.phases, None, stop, lambda line: None)
+        inputs.model.load_state_dict(fresh)
+        optim = inputs.recipe.optim.model_copy(update={"lr": rate, "weight_decay": decay})
+        recipe = inputs.recipe.model_copy(update={"optim": optim})
+        began, own = time.monotonic(), replace(inputs, recipe=recipe, reporter=OnlyFeatures(inputs.reporter))
+        trainer = Trainer(own, setup.phases, None, stop, lambda line: None)
         yield {
             "head": recipe.model.head.name,
             "lr": rate,

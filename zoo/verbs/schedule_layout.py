@@ -96,13 +96,13 @@ def _on_backbone(plugin: Plugin, recipe: Recipe) -> Layout:
     from zoo.models.backbone import native_size
     from zoo.models.classifier import build_classifier
     from zoo.models.param_groups import parameter_groups
-    from zoo.training.freezing import trained
+    from zoo.training.freezing import select_trainable
 
     with torch.device("meta"):
         model = build_classifier(recipe.model, CLASSES, None, weights=False)
         groups = parameter_groups(model, native_size(model))
     phases = planned(plugin, groups, recipe.train.epochs, recipe.schedule.options)
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    trainable = (sum(sizes[n] for names in trained(model, groups, p).values() for n in names) for p in phases)
+    trainable = (sum(sizes[n] for names in select_trainable(model, groups, p).values() for n in names) for p in phases)
     of_groups = (sum(sizes[n] for n in names) for names in groups.values())
     return Layout(plugin, recipe, recipe.model.backbone, tuple(groups), phases, tuple(of_groups), tuple(trainable))
