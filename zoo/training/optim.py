@@ -133,7 +133,7 @@ def pack_state(optimizer: torch.optim.Optimizer, wanted: bool = True) -> tuple[d
 
 
 def unpack_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], rest: Mapping) -> None:
-    """Put back what `state_arrays` gave, into an optimiser built alike."""
+    """Put back what `pack_state` gave, into an optimiser built alike."""
     state = {key: _unpacked(value, tensors) for key, value in rest.items()}
     parameters = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
     for number, kept in state.get("state", {}).items():
