@@ -36,7 +36,7 @@ def names(kind: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_zoos_own_parts_come_through_the_same_door(kind):
-    registered = PYPROJECT["entry-points"].get(f"zoo.{KINDS[kind]}", {})
+    registered = PYPROJECT["entry-points"].get(KINDS[kind].group, {})
     own = [p for p in installed(kind) if p.owner == OWN]
     assert {p.name: p.target for p in own} == registered
     assert [p.name for p in own] == sorted(registered)

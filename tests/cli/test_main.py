@@ -99,7 +99,7 @@ def test_errors_are_one_line_each_unless_debugging(zoo, monkeypatch, tmp_path):
 
 
 def test_what_nobody_foresaw_names_itself(zoo, monkeypatch):
-    monkeypatch.setattr(listing, "list_recipes", lambda pattern: 1 / 0)
+    monkeypatch.setattr(listing, "recipes", lambda: 1 / 0)
     message = "unexpected ZeroDivisionError: division by zero. ZOO_DEBUG=1 shows where"
     assert zoo("list", "recipes") == (1, "", f"error: {message}\n")
     monkeypatch.setenv("ZOO_DEBUG", "1")

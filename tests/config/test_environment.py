@@ -13,11 +13,11 @@ TIMMS = {"owner": "timm", "version": version("timm"), "contract": ""}
 
 def test_every_part_of_a_plain_recipe():
     assert plugins_used(Recipe.model_validate(LEAST)) == [
+        {"kind": "backbone", "name": "resnet18", **TIMMS},
         {"kind": "head", "name": "linear", **OURS},
         {"kind": "schedule", "name": "none", **OURS},
         {"kind": "loss", "name": "cross-entropy", **OURS},
         {"kind": "optimizer", "name": "adamw", **TIMMS},
-        {"kind": "backbone", "name": "resnet18", **TIMMS},
     ]
 
 

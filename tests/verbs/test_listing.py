@@ -1,26 +1,28 @@
 """Listing from Python: what is there, who owns it, by pattern."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 
 import pytest
 
 import zoo
+from zoo.plugins import KINDS
 from zoo.verbs import listing
 
-KINDS = {
+LISTS = {
     "backbones": (zoo.list_backbones, {"name", "owner", "version"}),
     "heads": (zoo.list_heads, {"name", "owner", "version", "summary"}),
     "schedules": (zoo.list_schedules, {"name", "owner", "version", "summary"}),
     "recipes": (zoo.list_recipes, {"name", "owner", "summary", "file"}),
-    "losses": (listing.list_losses, {"name", "owner", "version", "summary"}),
-    "optimizers": (listing.list_optimizers, {"name", "owner", "version", "summary"}),
+    "losses": (partial(listing.list_rows, "losses"), {"name", "owner", "version", "summary"}),
+    "optimizers": (partial(listing.list_rows, "optimizers"), {"name", "owner", "version", "summary"}),
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LISTS)
 def test_every_row_says_everything(kind: str) -> None:
-    function, keys = KINDS[kind]
+    function, keys = LISTS[kind]
     rows = function()
     assert rows and all(row.keys() == keys and all(row.values()) for row in rows)
     assert len({(row["name"], row["owner"]) for row in rows}) == len(rows)
@@ -32,8 +34,8 @@ def test_every_row_says_everything(kind: str) -> None:
     [
         (zoo.list_heads, "MLP", ["mlp"]),
         (zoo.list_schedules, "n?ne", ["none"]),
-        (listing.list_losses, "*", ["bce", "cross-entropy", "focal", "poly1"]),
-        (listing.list_optimizers, "nest", ["nesterov", "nesterovw"]),
+        (partial(listing.list_rows, "losses"), "*", ["bce", "cross-entropy", "focal", "poly1"]),
+        (partial(listing.list_rows, "optimizers"), "nest", ["nesterov", "nesterovw"]),
         (zoo.list_recipes, "cifar10-[rv]?[st]*", ["cifar10-resnet", "cifar10-vit"]),
         (zoo.list_backbones, "densenet*1", ["densenet121", "densenet161", "densenet201"]),
         (zoo.list_backbones, "resnet1?", ["resnet18"]),
@@ -52,18 +54,18 @@ def test_owners_and_plugins_first(install: Callable) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "function"),
-    [("adapters", listing.list_adapters), ("losses", listing.list_losses), ("sources", listing.list_sources),
-     ("optimizers", listing.list_optimizers)],
-)  # fmt: skip
-def test_plugins_of_the_smaller_kinds(install: Callable, kind: str, function: Callable) -> None:
+    "kind", [kind.plural for kind in KINDS.values() if kind.protocol and "summary" in kind.columns]
+)
+def test_plugins_of_every_kind(install: Callable, kind: str) -> None:
     install("zoo-a", files={"zoo_a.py": "def part():\n    'Does it.'\n"}, **{kind: {"zoo-part": "zoo_a:part"}})
-    assert function("zoo-part") == [{"name": "zoo-part", "owner": "zoo-a", "version": "1.0", "summary": "Does it."}]
+    assert listing.list_rows(kind, "zoo-part") == [
+        {"name": "zoo-part", "owner": "zoo-a", "version": "1.0", "summary": "Does it."}
+    ]
 
 
 def test_timms_optimisers_are_listed_after_plugins(install: Callable) -> None:
     install("zoo-a", optimizers={"zoo-sgd": "zoo_a:sgd"}, files={"zoo_a.py": "def sgd(params): ..."})
-    assert [(row["name"], row["owner"]) for row in listing.list_optimizers("*sgd")][:2] == [
+    assert [(row["name"], row["owner"]) for row in listing.list_rows("optimizers", "*sgd")][:2] == [
         ("zoo-sgd", "zoo-a"), ("bnbsgd", "timm"),
     ]  # fmt: skip
 

@@ -8,6 +8,7 @@ import click
 
 from zoo.cli.output import as_json, print_json, print_table
 from zoo.errors import ContractError
+from zoo.verbs.new_plugin import SCAFFOLDS, write_plugin
 
 TIMEOUT_S, TIMEOUT_SLOW_S = 180.0, 1800.0
 
@@ -75,7 +76,7 @@ def _report(told: list[tuple[str, Any]], json_: bool) -> int:
 
 @command.command()
 @click.argument("name")
-@click.option("--kind", default="head", show_default=True, help="What it is: backbone, head, schedule or recipe.")
+@click.option("--kind", default="head", show_default=True, help=f"What it is: {', '.join(SCAFFOLDS)}.")
 @click.option(
     "--out", default=".", show_default=True, type=click.Path(file_okay=False), help="Folder to write it into."
 )
@@ -86,8 +87,6 @@ def new(name: str, kind: str, out: str, json_: bool) -> int:
     \b
     zoo plugin new paw --kind schedule
     """
-    from zoo.verbs.new_plugin import write_plugin
-
     files = write_plugin(name, kind, Path(out))
     folder = Path(out) / name
     if json_:

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from zoo.config.recipe import Recipe
-from zoo.config.source_ref import SourceRef
-from zoo.plugins import Kind, resolve
+from zoo.config.recipe import Named, Recipe
+from zoo.plugins import KINDS, resolve
 
 PACKAGES = (
     "timm-zoo",
@@ -72,18 +72,23 @@ def device_facts() -> dict[str, Any]:
     return facts
 
 
-def parts_named(recipe: Recipe) -> list[tuple[Kind, str]]:
+def parts_named(recipe: Recipe) -> list[tuple[str, str]]:
     """Kind and name of each part that the recipe names."""
-    model, source = recipe.model, SourceRef.recorded(recipe.data.source)
     return [
-        ("head", model.head.name),
-        ("schedule", recipe.schedule.name),
-        ("loss", recipe.train.loss.name),
-        ("optimizer", recipe.optim.name),
-        *(("backbone", name) for name in (model.backbone, *model.beside)),
-        *([("adapter", model.adapter.name)] if model.adapter else []),
-        *([("source", source.place)] if source.kind == "plugin" else []),
+        (kind.name, name.removeprefix(kind.prefix))
+        for kind in KINDS.values()
+        for key in filter(None, (kind.key, *kind.more_keys))
+        for name in _names(attrgetter(key)(recipe))
+        if name.startswith(kind.prefix)
     ]
+
+
+def _names(value: Named | str | list[str] | None) -> list[str]:
+    """The names that one key of a recipe holds."""
+    if isinstance(value, list):
+        return value
+    name = value.name if isinstance(value, Named) else value
+    return [name] if name else []
 
 
 def plugins_used(recipe: Recipe) -> list[dict[str, str]]:
@@ -91,7 +96,7 @@ def plugins_used(recipe: Recipe) -> list[dict[str, str]]:
     return [_used(kind, name) for kind, name in parts_named(recipe)]
 
 
-def _used(kind: Kind, name: str) -> dict[str, str]:
+def _used(kind: str, name: str) -> dict[str, str]:
     part = resolve(kind, name)
     if part is None:
         return {"kind": kind, "name": name, "owner": "timm", "version": version("timm"), "contract": ""}

@@ -9,33 +9,29 @@ from pydantic import BaseModel, ValidationError
 
 from zoo.config import yaml12
 from zoo.config.catalog import find_recipe
-from zoo.config.recipe import Model, Named, Optim, Part, Recipe, Section, Train, sections
-from zoo.config.source_ref import SourceRef
+from zoo.config.recipe import Named, Part, Recipe, Section, sections
 from zoo.contracts import HEAD
 from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean, nearest
-from zoo.plugins import OWN, Kind, find, find_backbone, resolve
+from zoo.plugins import KINDS, OWN, find, find_backbone, resolve
 from zoo.plugins.signature import signature
 from zoo.schedules.planning import planned
 
 COMMAND_LINE = "command line"
-PARTS: dict[tuple[str, ...], Kind] = {
-    ("model", "head"): "head",
-    ("model", "adapter"): "adapter",
-    ("schedule",): "schedule",
-    ("train", "loss"): "loss",
-}
+
+
+def default_name(path: tuple[str, ...]) -> str | None:
+    """Name of the part that a recipe has under this key if it says nothing; None if it must say, or has none then."""
+    fields = Recipe.model_fields
+    for key in path[:-1]:
+        fields = fields[key].annotation.model_fields
+    default = fields[path[-1]].default
+    default = default.name if isinstance(default, Named) else default
+    return default if isinstance(default, str) else None
+
+
+PARTS = {kind.path: kind.name for kind in KINDS.values() if kind.key and not kind.options_key}
 """Keys that hold a part's name together with its options."""
-UNNAMED = {
-    ("model", "head"): Model.model_fields["head"].default.name,
-    ("schedule",): Recipe.model_fields["schedule"].default.name,
-    ("train", "loss"): Train.model_fields["loss"].default.name,
-}
-BESIDE_OPTIONS: dict[tuple[str, str], Kind] = {
-    ("model", "backbone"): "backbone",
-    ("optim", "name"): "optimizer",
-    ("data", "source"): "source",
-}
-"""Keys that hold a part's name only; its options are the key `options` beside it."""
+UNNAMED = {path: name for path in PARTS if (name := default_name(path))}
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
@@ -198,25 +194,21 @@ def _part_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str
 
 def _faults_beside_options(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
     """The same of parts whose options stand beside their names; those of timm are checked when they are built."""
-    for (section, key), kind in BESIDE_OPTIONS.items():
-        default = Optim.model_fields["name"].default if kind == "optimizer" else None
+    for kind in (kind for kind in KINDS.values() if kind.options_key):
+        section, key = kind.path
         spec = tree.get(section, {})
-        if not isinstance(spec, Mapping) or not isinstance(name := spec.get(key, default), str):
+        if not isinstance(spec, Mapping) or not isinstance(name := spec.get(key, default_name(kind.path)), str):
             continue
         options = spec.get("options") or {}
-        shown = name
-        if kind == "source":
-            ref = SourceRef.recorded(name)
-            if ref.kind != "plugin":
-                if options:
-                    fault = f"only a plugin's source has options (data.source: plugin:NAME), not '{name}'"
-                    yield (section, "options"), fault
-                continue
-            name = ref.place
+        if not name.startswith(kind.prefix):
+            if options:
+                fault = f"only a plugin's {kind.name} has options ({kind.key}: {kind.prefix}NAME), not '{name}'"
+                yield (section, "options"), fault
+            continue
         try:
-            plugin = resolve(kind, name)
+            plugin = resolve(kind.name, name.removeprefix(kind.prefix))
             checked = plugin is not None and isinstance(options, Mapping)
-            faults = signature(plugin).faults(f"{kind} '{shown}'", options) if checked else []
+            faults = signature(plugin).faults(f"{kind.name} '{name}'", options) if checked else []
         except ZooError as error:
             yield (section, key), str(error)
         else:

@@ -1,5 +1,6 @@
 """Entry points: which parts are installed, who owns them, and one part by name.
 
+    kinds      the table of kinds: groups, recipe keys, checks
     registry   the parts of every installed distribution, and one by its name
     part       one of them: whether it fits this zoo, and its import
     module     where a module is and what its source says
@@ -8,9 +9,10 @@ Listing reads metadata and source and imports nothing. Only the part that was as
 at import, `SystemExit` included, becomes one PluginError that names its distribution.
 """
 
+from zoo.plugins.kinds import KINDS, Kind
 from zoo.plugins.module import locate
-from zoo.plugins.part import OWN, Kind, Plugin, calling, said, shown, zoo_version
-from zoo.plugins.registry import KINDS, find, find_backbone, find_optimizer, installed, resolve, unreadable
+from zoo.plugins.part import OWN, Plugin, calling, said, shown, zoo_version
+from zoo.plugins.registry import find, find_backbone, find_optimizer, installed, resolve, unreadable
 
 __all__ = [
     "KINDS",

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any
 
 from zoo.contracts import API_VERSION
 from zoo.errors import PluginError, UsageError, ZooError, first_line
 from zoo.plugins.module import stated_contract
 
-Kind = Literal["backbone", "head", "schedule", "recipe", "adapter", "loss", "optimizer", "source"]
 OWN = "timm-zoo"
 NAME = re.compile(r"\w[\w.+-]*")
 SLOW_S = 10.0
@@ -25,7 +24,7 @@ SLOW_S = 10.0
 class Plugin:
     """One registered part: its kind and name, the distribution that owns it, and where it is defined."""
 
-    kind: Kind
+    kind: str
     name: str
     owner: str
     version: str

@@ -8,25 +8,15 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 
 from zoo.errors import PluginError, UnknownName
-from zoo.plugins.part import OWN, Kind, Plugin, said, shown
+from zoo.plugins.kinds import KINDS
+from zoo.plugins.part import OWN, Plugin, said, shown
 from zoo.timm_index import timm_models, timm_optimizers
 
-KINDS: dict[Kind, str] = {
-    "backbone": "backbones",
-    "head": "heads",
-    "schedule": "schedules",
-    "recipe": "recipes",
-    "adapter": "adapters",
-    "loss": "losses",
-    "optimizer": "optimizers",
-    "source": "sources",
-}
-"""Each kind of part and its plural; the entry-point group is `zoo.<plural>`."""
 TARGET = re.compile(r"([\w.]+)\s*(?::\s*([\w.]+)\s*)?(?:\[.*\])?")
 
 
 @cache
-def installed(kind: Kind | None = None) -> tuple[Plugin, ...]:
+def installed(kind: str | None = None) -> tuple[Plugin, ...]:
     """All registered parts, or those of a kind, sorted by name. `ZOO_PLUGINS=a,b` keeps those distributions and the zoo's."""
     if kind is not None:
         return tuple(p for p in installed() if p.kind == kind)
@@ -64,7 +54,7 @@ def _first(found: Distribution) -> Distribution:
 
 
 def _parts(found: Distribution, owner: str) -> list[Plugin]:
-    kinds = {f"zoo.{plural}": kind for kind, plural in KINDS.items()}
+    kinds = {kind.group: kind.name for kind in KINDS.values()}
     return [
         Plugin(kinds[point.group], shown(point.name), owner, shown(found.version or "unknown"), _target(point.value))
         for point in found.entry_points
@@ -82,11 +72,11 @@ def _normal(name: str) -> str:
     return shown(re.sub(r"[-_.]+", "-", name.strip()).lower())
 
 
-def find(kind: Kind, name: str) -> Plugin:
+def find(kind: str, name: str) -> Plugin:
     """The part called `name` or `owner:name`. Raises UnknownName, or PluginError where owners clash."""
     hits = _hits(kind, name)
     if not hits:
-        raise UnknownName(kind, name, [p.name for p in installed(kind)], f"See them all: zoo list {KINDS[kind]}")
+        raise UnknownName(kind, name, [p.name for p in installed(kind)], f"See them all: zoo list {KINDS[kind].plural}")
     return _only(kind, name, hits)
 
 
@@ -111,13 +101,13 @@ def find_optimizer(name: str) -> Plugin | None:
     return _or_timm("optimizer", name, name.rpartition(":")[2], tuple(timm_optimizers()))
 
 
-def resolve(kind: Kind, name: str) -> Plugin | None:
+def resolve(kind: str, name: str) -> Plugin | None:
     """The part of any kind called `name`, None where the name is timm's. Raises UnknownName, PluginError."""
     with_timm = {"backbone": find_backbone, "optimizer": find_optimizer}
     return with_timm[kind](name) if kind in with_timm else find(kind, name)
 
 
-def _or_timm(kind: Kind, name: str, theirs: str, of_timm: Sequence[str]) -> Plugin | None:
+def _or_timm(kind: str, name: str, theirs: str, of_timm: Sequence[str]) -> Plugin | None:
     """theirs: what timm itself would call it."""
     hits, known = _hits(kind, name), name.rpartition(":")[0] in ("", "timm") and theirs in of_timm
     if hits:
@@ -125,16 +115,16 @@ def _or_timm(kind: Kind, name: str, theirs: str, of_timm: Sequence[str]) -> Plug
     if known:
         return None
     names = [*(p.name for p in installed(kind)), *of_timm]
-    raise UnknownName(kind, name, names, f"See them all: zoo list {KINDS[kind]}")
+    raise UnknownName(kind, name, names, f"See them all: zoo list {KINDS[kind].plural}")
 
 
-def _hits(kind: Kind, name: str) -> list[Plugin]:
+def _hits(kind: str, name: str) -> list[Plugin]:
     """Parts of that full name, else of that name: nobody takes `owner:name` by calling a part so."""
     parts = installed(kind)
     return [p for p in parts if p.full_name == name] or [p for p in parts if p.name == name]
 
 
-def _only(kind: Kind, name: str, hits: Sequence[Plugin], beside_timm: bool = False) -> Plugin:
+def _only(kind: str, name: str, hits: Sequence[Plugin], beside_timm: bool = False) -> Plugin:
     if len(hits) == 1 and not beside_timm:
         return hits[0]
     owners = list(dict.fromkeys(f"{p.owner} {p.version}" for p in hits)) + ["timm"] * beside_timm

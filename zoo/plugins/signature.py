@@ -8,18 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import PluginError, nearest
-from zoo.plugins import Plugin, locate, said, shown
-
-GIVEN = {
-    "backbone": ("pretrained", "in_chans"),
-    "head": ("features", "num_classes", "model"),
-    "schedule": ("groups", "epochs"),
-    "adapter": ("backbone",),
-    "loss": ("label_smoothing",),
-    "optimizer": ("params", "lr", "weight_decay"),
-    "source": (),
-}
-"""Parameters that the zoo itself fills in; the rest are options."""
+from zoo.plugins import KINDS, Plugin, locate, said, shown
 
 
 @dataclass(frozen=True)
@@ -70,7 +59,7 @@ def _fits(value: Any, type_text: str) -> bool:
 def signature(plugin: Plugin) -> Signature:
     """The options of `plugin`: read from its source, or by importing it where the source does not show them."""
     options, open_, doc = _read(plugin) or _from_import(plugin)
-    given = GIVEN[plugin.kind]
+    given = KINDS[plugin.kind].given
     return Signature(tuple(o for o in options if o.name not in given), open_, _plain(doc))
 
 

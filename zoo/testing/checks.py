@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ContractError
-from zoo.plugins import Kind
+from zoo.plugins import KINDS
 from zoo.testing.part import Part
 from zoo.testing.report import Outcome, Point, asks, judge, name_of
 from zoo.testing.source_checks import WRITTEN, importing
@@ -25,7 +25,7 @@ def outcomes(part: Part) -> Iterator[Outcome]:
         yield from judge(point, part if point in WRITTEN else subject)
 
 
-def points(kind: Kind, slow: bool = False) -> tuple[Point, ...]:
+def points(kind: str, slow: bool = False) -> tuple[Point, ...]:
     """The points of a kind, in order; each one's docstring is what the contract asks."""
     module = _module(kind)
     if module is None:
@@ -33,14 +33,14 @@ def points(kind: Kind, slow: bool = False) -> tuple[Point, ...]:
     return (*module.POINTS, *(module.POINTS_SLOW if slow else ()))
 
 
-def asked(kind: Kind) -> list[tuple[str, str]]:
+def asked(kind: str) -> list[tuple[str, str]]:
     """(point, what it asks) for every point of a kind, the slow ones last."""
     return [(name_of(point), asks(point)) for point in (importing, *points(kind, slow=True))]
 
 
-def _module(kind: Kind) -> Any:
+def _module(kind: str) -> Any:
     """The module with the points of a kind, None for a kind of which only what is written is checked."""
-    return import_module(f"zoo.testing.{kind}") if (Path(__file__).parent / f"{kind}.py").is_file() else None
+    return import_module(KINDS[kind].checks) if KINDS[kind].checks else None
 
 
 def check(part: Part) -> None:

@@ -120,7 +120,7 @@ def _write_metadata(site: Path, project: Mapping[str, Any]) -> None:
 
 def entry_points(package: Distribution) -> Iterator[Found]:
     """Its entry points are in groups that the zoo knows, and at least one is."""
-    known = [f"zoo.{plural}" for plural in KINDS.values()]
+    known = [kind.group for kind in KINDS.values()]
     try:
         groups = {point.group for point in distribution(package.name).entry_points}
     except PackageNotFoundError:

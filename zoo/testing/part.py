@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.plugins import Kind, Plugin, find, installed
-from zoo.plugins.signature import GIVEN
+from zoo.plugins import KINDS, Plugin, find, installed
 from zoo.testing.report import Skip
 
 
@@ -20,7 +19,7 @@ class Part:
     slow: also compile, and load pretrained weights. image_size: side in pixels for a backbone, None to find a small one.
     """
 
-    kind: Kind
+    kind: str
     given: Callable[..., Any] | str | Path
     options: Mapping[str, Any] = field(default_factory=dict)
     slow: bool = False
@@ -68,7 +67,7 @@ class Part:
             declared = inspect.signature(self.call).parameters.values()
         except ValueError:
             raise Skip("it is written in C and shows no signature") from None
-        return [p for p in declared if p.name not in GIVEN[self.kind] and p.kind is not p.VAR_POSITIONAL]
+        return [p for p in declared if p.name not in KINDS[self.kind].given and p.kind is not p.VAR_POSITIONAL]
 
     def needs(self) -> list[str]:
         """Options without a default that were not given."""

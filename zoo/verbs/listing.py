@@ -1,74 +1,66 @@
-"""What is there, by kind: names, owners and documentation, without importing any of it."""
+"""What can be used, by kind: names, owners and one line about each. Nothing is imported to find out."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from importlib.metadata import version
 
 from zoo.config.catalog import recipes
 from zoo.errors import PluginError
-from zoo.plugins import Kind, installed
+from zoo.plugins import KINDS, Kind, installed
 from zoo.plugins.signature import summary
-from zoo.timm_index import timm_models, timm_optimizers
 
 Row = dict[str, str]
+COLUMNS = {kind.plural: kind.columns for kind in KINDS.values()}
+"""Each list that `zoo list` shows, with its columns."""
 
 
 def list_backbones(pattern: str = "*") -> list[Row]:
     """Name, owner and version of every backbone whose name matches, plugins first, then timm's."""
-    plugins = [{"name": p.name, "owner": p.owner, "version": p.version} for p in installed("backbone")]
-    timm = version("timm") if timm_models() else ""
-    return _matching(plugins + [{"name": name, "owner": "timm", "version": timm} for name in timm_models()], pattern)
+    return list_rows("backbones", pattern)
 
 
 def list_heads(pattern: str = "*") -> list[Row]:
     """Name, owner, version and first line of documentation of every head whose name matches."""
-    return _parts("head", pattern)
+    return list_rows("heads", pattern)
 
 
 def list_schedules(pattern: str = "*") -> list[Row]:
-    """The same of every freezing schedule."""
-    return _parts("schedule", pattern)
-
-
-def list_adapters(pattern: str = "*") -> list[Row]:
-    """The same of every adapter."""
-    return _parts("adapter", pattern)
-
-
-def list_losses(pattern: str = "*") -> list[Row]:
-    """The same of every loss."""
-    return _parts("loss", pattern)
-
-
-def list_sources(pattern: str = "*") -> list[Row]:
-    """The same of every data source that is a plugin (`data.source: plugin:NAME`)."""
-    return _parts("source", pattern)
-
-
-def list_optimizers(pattern: str = "*") -> list[Row]:
-    """The same of every optimiser, plugins first, then timm's."""
-    timm = version("timm") if timm_optimizers() else ""
-    theirs = [{"name": n, "owner": "timm", "version": timm, "summary": s} for n, s in timm_optimizers().items()]
-    return _parts("optimizer", pattern) + _matching(theirs, pattern)
+    """Name, owner, version and first line of documentation of every freezing schedule whose name matches."""
+    return list_rows("schedules", pattern)
 
 
 def list_recipes(pattern: str = "*") -> list[Row]:
     """Name, owner, summary and file of every recipe whose name matches."""
-    rows = [{"name": r.name, "owner": r.owner, "summary": r.summary, "file": str(r.path)} for r in recipes()]
-    return _matching(rows, pattern)
+    return list_rows("recipes", pattern)
 
 
-def _parts(kind: Kind, pattern: str) -> list[Row]:
-    rows = []
-    for plugin in installed(kind):
-        try:
-            about = summary(plugin)
-        except PluginError as error:
-            about = f"broken: {error}"
-        rows.append({"name": plugin.name, "owner": plugin.owner, "version": plugin.version, "summary": about})
-    return _matching(rows, pattern)
-
-
-def _matching(rows: list[Row], pattern: str) -> list[Row]:
-    """Rows whose name matches a shell pattern; a pattern without wildcards is looked for anywhere in the name."""
+def list_rows(plural: str, pattern: str = "*") -> list[Row]:
+    """The rows of one list, of `COLUMNS`, whose name matches: a shell pattern, or a part of the name."""
     pattern = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
-    return [row for row in rows if fnmatch(row["name"].lower(), pattern.lower())]
+    return [row for row in _rows(plural) if fnmatch(row["name"].lower(), pattern.lower())]
+
+
+def _rows(plural: str) -> list[Row]:
+    if plural == "recipes":
+        return [{"name": r.name, "owner": r.owner, "summary": r.summary, "file": str(r.path)} for r in recipes()]
+    kind = next(kind for kind in KINDS.values() if kind.plural == plural)
+    return [*_of_plugins(kind), *_of_timm(kind)]
+
+
+def _of_plugins(kind: Kind) -> Iterable[Row]:
+    for plugin in installed(kind.name):
+        row = {"name": plugin.name, "owner": plugin.owner, "version": plugin.version}
+        if "summary" in kind.columns:
+            try:
+                row["summary"] = summary(plugin)
+            except PluginError as error:
+                row["summary"] = f"broken: {error}"
+        yield row
+
+
+def _of_timm(kind: Kind) -> Iterable[Row]:
+    names = kind.timm() if kind.timm else ()
+    own = {"owner": "timm", "version": version("timm")} if names else {}
+    for name in names:
+        row = {"name": name, **own}
+        yield {**row, "summary": names[name]} if isinstance(names, dict) else row

@@ -11,21 +11,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, get_args
 
 from zoo.config.catalog import recipes
 from zoo.errors import UnknownName, UsageError
-from zoo.plugins import installed
+from zoo.plugins import KINDS, installed
 from zoo.timm_index import timm_models
 
-Scaffold = Literal["backbone", "head", "schedule", "recipe"]
 TEMPLATES = Path(__file__).parents[1] / "templates"
+SCAFFOLDS = tuple(kind for kind in KINDS if (TEMPLATES / kind).is_dir())
+"""Kinds of plugin that can be written."""
 SUFFIX = ".template"
 VALID = re.compile(r"[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]")
 """What may name a distribution (core metadata specification)."""
 
 
-def write_plugin(name: str, kind: Scaffold, folder: Path) -> list[Path]:
+def write_plugin(name: str, kind: str, folder: Path) -> list[Path]:
     """Write a plugin called `name` into the new folder `folder/name`; its files. Raises UsageError, and leaves nothing.
 
     name: of the distribution, with or without `zoo-` in front.
@@ -48,7 +48,7 @@ def write_plugin(name: str, kind: Scaffold, folder: Path) -> list[Path]:
     return [target / path for path in files]
 
 
-def plugin_files(name: str, kind: Scaffold) -> dict[str, str]:
+def plugin_files(name: str, kind: str) -> dict[str, str]:
     """Path in the plugin's folder -> text, of every file of a new plugin. Raises UsageError for a name or kind."""
     given = words(name, kind)
     return {
@@ -64,10 +64,10 @@ def _filled(text: str, given: Mapping[str, str]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda blank: given[blank[1]], text)
 
 
-def words(name: str, kind: Scaffold) -> dict[str, str]:
+def words(name: str, kind: str) -> dict[str, str]:
     """What templates may say of a plugin, all made from its name and kind. Raises UsageError."""
-    if kind not in get_args(Scaffold):
-        raise UnknownName("kind of plugin", kind, get_args(Scaffold))
+    if kind not in SCAFFOLDS:
+        raise UnknownName("kind of plugin", kind, SCAFFOLDS)
     if not VALID.fullmatch(name):
         better = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         hint = f" Try: zoo plugin new {better} --kind {kind}" if better else ""
@@ -77,7 +77,7 @@ def words(name: str, kind: Scaffold) -> dict[str, str]:
     recipe, what, entry_point = short, f"recipe `{short}`", ""
     if kind != "recipe":
         recipe, what = f"fashion-mnist-{short}", f"{kind} `{short}`"
-        entry_point = f'[project.entry-points."zoo.{kind}s"]\n{short} = "{module}.{kind}:{identifier}"\n\n'
+        entry_point = f'[project.entry-points."{KINDS[kind].group}"]\n{short} = "{module}.{kind}:{identifier}"\n\n'
     return {
         "dist": f"zoo-{short}",
         "module": module,
@@ -90,7 +90,7 @@ def words(name: str, kind: Scaffold) -> dict[str, str]:
     }
 
 
-def _identifier(short: str, kind: Scaffold) -> str:
+def _identifier(short: str, kind: str) -> str:
     """A Python name for the part that neither Python nor the template needs otherwise: `Paw`, `paw`, `backbone_3d`."""
     camel = kind == "head"
     name = "".join(word.capitalize() for word in short.split("-")) if camel else short.replace("-", "_")
