@@ -46,7 +46,7 @@ STATES = {
     "both": "clash",
     "resnet18": "clash",
 }
-MEND = "Mend it or leave it out: pip uninstall zoo-"
+MEND = "Fix it or leave it out: pip uninstall zoo-"
 
 
 def wheel(folder: Path, name: str, files: dict[str, str], **groups: dict[str, str]) -> Path:
@@ -166,7 +166,7 @@ NEEDS = {
     "data": "head 'data' of zoo-data 1.0: zoo_data:part is a dict, but the contract asks for something that can be called",
     "future": f"head 'future' of zoo-future 1.0 was written for version >=2,<3 of the plugin contract, but timm-zoo "
     f"{zoo_version()} has version 1. Bring the older of them up to date: pip install --upgrade timm-zoo zoo-future",
-    "vague": "head 'vague' of zoo-vague 1.0 states ZOO_CONTRACT = 'soon', which is no range of versions such as '>=1,<2'",
+    "vague": "head 'vague' of zoo-vague 1.0 states ZOO_CONTRACT = 'soon', which is not a range of versions such as '>=1,<2'",
     "halved": "head 'halved' of zoo-garbled 1.0: its entry point is 'zoo_good:', but must read "
     'halved = "module:attribute"',
     "both": "head 'both' is registered by zoo-first 1.0 and zoo-second 1.0. Say which: zoo-first:both, zoo-second:both",

@@ -48,7 +48,7 @@ def test_a_part_that_cannot_be_imported(install, target, source, reason):
         find("head", "x").load()
     assert str(caught.value) == (
         f"head 'x' of zoo-x 1.0 cannot be imported ({target}): {reason.replace('SITE', str(site))}. "
-        f"Mend it or leave it out: pip uninstall zoo-x"
+        f"Fix it or leave it out: pip uninstall zoo-x"
     )
     assert find("head", "linear").owner == OWN  # nobody else is bothered
 
@@ -147,8 +147,8 @@ def test_a_class_with_a_metaclass_that_raises_is_loaded_all_the_same(install):
 RANGES = {
     ">=1,<2": "", "~=1.0": "", "==1": "", "": "", ">=1": "", "!=2": "",
     ">=2": "was written for version >=2 of", "<1": "was written for version <1 of", "==1.5": "was written for version ==1.5",
-    "one": "states ZOO_CONTRACT = 'one', which is no range of versions such as '>=1,<2'",
-    "1": "states ZOO_CONTRACT = '1', which is no range of versions such as '>=1,<2'",
+    "one": "states ZOO_CONTRACT = 'one', which is not a range of versions such as '>=1,<2'",
+    "1": "states ZOO_CONTRACT = '1', which is not a range of versions such as '>=1,<2'",
 }  # fmt: skip
 
 

@@ -116,7 +116,7 @@ def test_a_name_twice_in_one_distribution(install):
         with pytest.raises(PluginError) as caught:
             find("head", name)
         assert str(caught.value) == (
-            f"head '{name}' is registered by zoo-a 1.0 more than once (zoo_a:one and zoo_a:two); only its author can mend that. "
+            f"head '{name}' is registered by zoo-a 1.0 more than once (zoo_a:one and zoo_a:two); only its author can fix that. "
             "Leave it out: pip uninstall zoo-a"
         )
 

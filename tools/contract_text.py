@@ -6,7 +6,7 @@ from pathlib import Path
 
 import zoo.contracts
 from zoo.plugins import KINDS
-from zoo.testing.checks import asked
+from zoo.testing.checks import list_points
 
 
 def contract() -> str:
@@ -53,7 +53,7 @@ def points() -> str:
     """Every point that `zoo plugin check` asks, and of which kinds."""
     kinds: dict[tuple[str, str], list[str]] = {}
     for kind in KINDS:
-        for point in asked(kind):
+        for point in list_points(kind):
             kinds.setdefault(point, []).append(kind)
     rows = (f"| {point} | {asks} | {', '.join(of)} |" for (point, asks), of in kinds.items())
     return "\n".join(["| point | what is asked | of |", "|---|---|---|", *rows])

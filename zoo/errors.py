@@ -21,7 +21,7 @@ from difflib import get_close_matches
 
 
 class ZooError(Exception):
-    """Anything the user can mend. `str(error)` is the whole story, without a traceback."""
+    """Anything the user can fix. `str(error)` is the whole story, without a traceback."""
 
     exit_code = 1
 
@@ -55,7 +55,7 @@ class PluginError(ZooError):
 
 
 class ContractError(PluginError):
-    """All points of the contract that a part breaks, one line each: what is asked, what was found, how to mend it."""
+    """All points of the contract that a part breaks, one line each: what is asked, what was found, how to fix it."""
 
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = tuple(faults)

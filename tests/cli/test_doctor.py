@@ -53,7 +53,7 @@ def test_advice_stands_below_its_finding(zoo, install, monkeypatch):
     assert lines[-2] == f"look  plugins     {len(parts)} parts of {len({p.owner for p in parts})} distributions"
     assert lines[-1] == (
         "                  head 'gone' of zoo-gone 1.0 cannot be imported (zoo_gone:head): ModuleNotFoundError: "
-        "No module named 'zoo_gone'. Mend it or leave it out: pip uninstall zoo-gone"
+        "No module named 'zoo_gone'. Fix it or leave it out: pip uninstall zoo-gone"
     )
 
 

@@ -86,6 +86,6 @@ def test_a_broken_plugin_is_listed_with_its_fault(zoo, install):
     } == {
         "loud": "",
         "gone": "broken: head 'gone' of zoo-odd 1.0 cannot be imported (zoo_gone:head): ModuleNotFoundError: "
-        "No module named 'zoo_gone'. Mend it or leave it out: pip uninstall zoo-odd",
+        "No module named 'zoo_gone'. Fix it or leave it out: pip uninstall zoo-odd",
         "odd": f"broken: head 'odd' of zoo-odd 1.0 has a syntax error: {locate('zoo_odd').origin}:1: invalid syntax",
     }

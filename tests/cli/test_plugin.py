@@ -105,8 +105,8 @@ def test_every_fault_is_one_line_and_the_code_is_1(zoo, install):
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     assert (
         "error: schedule 'plan' of zoo-paw 1.0: planning: asked: It gives a tuple of zoo.contracts.Phase for any model and "
-        "run, or a ValueError that says why not. Found: it gave a list instead of a tuple for 1 groups and 1 epochs. To "
-        "mend: return tuple(phases), and in each Phase what zoo.contracts says: trainable is a tuple of names."
+        "run, or a ValueError that says why not. Found: it gave a list instead of a tuple for 1 groups and 1 epochs. "
+        "Fix: return tuple(phases), and in each Phase what zoo.contracts says: trainable is a tuple of names."
     ) in errors
     points = {tuple(line.removeprefix("error: ").split(": ")[:2]) for line in errors}
     assert points == {
@@ -195,7 +195,7 @@ def test_entry_points_in_a_group_that_nobody_reads(zoo, tmp_path):
     )
     lay(tmp_path, {"pyproject.toml": text, **FILES})
     told = [r for r in json.loads(zoo("plugin", "check", tmp_path, "--json").out)["points"] if r["state"] == "failed"]
-    assert [(r["point"], r["found"], r["mend"]) for r in told] == [
+    assert [(r["point"], r["found"], r["fix"]) for r in told] == [
         ("entry points", "the group 'zoo.head'", "Did you mean 'zoo.heads'"),
         (
             "entry points",

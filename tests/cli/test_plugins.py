@@ -54,7 +54,7 @@ def test_faults_are_named_and_break_nothing(zoo, odd):
     assert found["odd"]["location"] == str(odd / "zoo_odd.py")
     assert found["boom"]["error"] == (
         "schedule 'boom' of zoo-odd 1.0 cannot be imported (zoo_boom:part): SystemExit: 3. "
-        "Mend it or leave it out: pip uninstall zoo-odd"
+        "Fix it or leave it out: pip uninstall zoo-odd"
     )
     clash = "schedule 'none' is registered by timm-zoo VERSION and zoo-odd 1.0. Say which: timm-zoo:none, zoo-odd:none"
     clash = clash.replace("VERSION", zoo_version())

@@ -388,7 +388,7 @@ def test_the_error_tells_everything_at_once():
     line = next(f for f in caught.value.faults if ": docstring: " in f)
     assert line == (
         "head test_the_error_tells_everything_at_once.<locals>.Twice: docstring: asked: A docstring says what the part is "
-        "and what its options mean. Found: there is none. To mend: write one under Twice; its first line is listed."
+        "and what its options mean. Found: there is none. Fix: write one under Twice; its first line is listed."
     )
 
 

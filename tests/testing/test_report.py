@@ -7,8 +7,8 @@ import pytest
 
 from zoo import testing
 from zoo.plugins import KINDS
-from zoo.testing.checks import asked
-from zoo.testing.report import Found, Outcome, Skip, gathered, judge, some
+from zoo.testing.checks import list_points
+from zoo.testing.report import Outcome, Skip, Violation, judge, merge_places, quote_names
 
 
 def keeps(_: object):
@@ -21,9 +21,9 @@ def breaks(_: object):
 
     This paragraph is for readers of the source.
     """
-    yield Found("one thing", "mend it")
-    yield Found("one thing", "mend it")
-    yield Found("another", "leave it", mild=True)
+    yield Violation("one thing", "fix it")
+    yield Violation("one thing", "fix it")
+    yield Violation("another", "leave it", mild=True)
 
 
 def leaves(_: object):
@@ -50,13 +50,13 @@ def nasty(_: object):
 def test_outcomes():
     assert list(judge(keeps, None)) == [Outcome("keeps", "ok", "Nothing is wrong.")]
     assert list(judge(breaks, None)) == [
-        Outcome("breaks", "failed", "Something is right.", "one thing", "mend it"),
+        Outcome("breaks", "failed", "Something is right.", "one thing", "fix it"),
         Outcome("breaks", "warning", "Something is right.", "another", "leave it"),
     ]
     assert list(judge(skips, None)) == [Outcome("skips", "skipped", "It applies.", "it does not apply")]
     (left,) = judge(leaves, None)
     assert (left.state, left.found) == ("failed", "it raised SystemExit: 4")
-    assert left.mend.startswith(f"look at {__file__}:")
+    assert left.fix.startswith(f"look at {__file__}:")
     assert next(judge(nasty, None)).found == "it raised Nasty: its message raises as well"
 
 
@@ -70,17 +70,17 @@ def test_control_c_is_no_finding():
 
 
 def test_the_same_at_several_places_is_told_once():
-    one, other = Found("wrong", "mend"), Found("odd", "mend")
-    assert list(gathered([("a", [one]), ("b", [one, other]), ("", [])])) == [
-        Found("wrong ('a', 'b')", "mend"), Found("odd ('b')", "mend"),
+    one, other = Violation("wrong", "fix"), Violation("odd", "fix")
+    assert list(merge_places([("a", [one]), ("b", [one, other]), ("", [])])) == [
+        Violation("wrong ('a', 'b')", "fix"), Violation("odd ('b')", "fix"),
     ]  # fmt: skip
-    assert list(gathered([("", [one])])) == [one]
-    assert some("abcdef") == "'a', 'b', 'c', 'd' and 2 more"
+    assert list(merge_places([("", [one])])) == [one]
+    assert quote_names("abcdef") == "'a', 'b', 'c', 'd' and 2 more"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_point_says_what_it_asks(kind):
-    points = asked(kind)
+    points = list_points(kind)
     assert all(text.endswith(".") for _, text in points)
     assert len({name for name, _ in points}) == len(points) >= 4
 

@@ -32,7 +32,7 @@ def plans(install):
         (f"ZOO_CONTRACT = '>=1,<2'\n{PLAN}", "", ""),
         (PLAN, "ZOO_CONTRACT = '>=1'", ""),
         (f"ZOO_CONTRACT = '>=2,<3'\n{PLAN}", "", "was written for version >=2,<3 of the plugin contract"),
-        (f"ZOO_CONTRACT = 'one'\n{PLAN}", "", "which is no range of versions"),
+        (f"ZOO_CONTRACT = 'one'\n{PLAN}", "", "which is not a range of versions"),
     ],
     ids=["none", "module", "package", "later", "nonsense"],
 )

@@ -22,7 +22,7 @@ def found(owner: str = "zoo-odd") -> dict[str, str]:
     return {part.name: text.partition("): ")[2] for part, text in result.items()}
 
 
-MEND = "Mend it or leave it out: pip uninstall zoo-odd"
+MEND = "Fix it or leave it out: pip uninstall zoo-odd"
 DIE = "import os, signal\n"
 
 
@@ -137,7 +137,7 @@ def test_what_a_recipe_needs(install: Callable) -> None:
     assert recipe_faults(parse_recipe(text.replace("HEAD", "mlp"), "x.yaml")) == []
     assert recipe_faults(parse_recipe(text.replace("HEAD", "boom"), "x.yaml")) == [
         "head 'boom' of zoo-odd 1.0 cannot be imported (zoo_odd:part): ZeroDivisionError: division by zero. "
-        "Mend it or leave it out: pip uninstall zoo-odd"
+        "Fix it or leave it out: pip uninstall zoo-odd"
     ]
 
 

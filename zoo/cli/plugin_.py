@@ -42,13 +42,13 @@ def check(which: str | None, slow: bool, timeout: float | None, json_: bool) -> 
     \b
     zoo plugin check ./zoo-paw
     """
-    from zoo.testing.distributions import chosen, entry_points
+    from zoo.testing.distributions import choose, entry_points
     from zoo.testing.report import judge
     from zoo.testing.sandbox import try_out
 
     seconds = timeout or (TIMEOUT_SLOW_S if slow else TIMEOUT_S)
     told: list[tuple[str, Any]] = []
-    with chosen(which) as distributions:
+    with choose(which) as distributions:
         for found in distributions:
             told += [(found.label, outcome) for outcome in judge(entry_points, found)]
             for plugin in found.parts:

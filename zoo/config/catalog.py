@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import PluginError, UnknownName, UsageError
-from zoo.plugins import installed, locate, shown
+from zoo.plugins import escape, installed, locate
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Shipped:
                 first = text.readline().rstrip("\n")
         except OSError as error:
             return f"cannot be read: {error.strerror}"
-        return shown(first.lstrip("# ").removeprefix(f"{self.name}:").strip()) if first.startswith("#") else ""
+        return escape(first.lstrip("# ").removeprefix(f"{self.name}:").strip()) if first.startswith("#") else ""
 
 
 def recipes() -> list[Shipped]:

@@ -11,7 +11,7 @@ at import, `SystemExit` included, becomes one PluginError that names its distrib
 
 from zoo.plugins.kinds import KINDS, Kind
 from zoo.plugins.module import locate
-from zoo.plugins.part import OWN, Plugin, calling, said, shown, zoo_version
+from zoo.plugins.part import OWN, Plugin, calling, describe_error, escape, zoo_version
 from zoo.plugins.registry import find, find_backbone, find_optimizer, installed, resolve, unreadable
 
 __all__ = [
@@ -20,14 +20,14 @@ __all__ = [
     "Kind",
     "Plugin",
     "calling",
+    "describe_error",
+    "escape",
     "find",
     "find_backbone",
     "find_optimizer",
     "installed",
     "locate",
     "resolve",
-    "said",
-    "shown",
     "unreadable",
     "zoo_version",
 ]

@@ -66,7 +66,7 @@ class Plugin:
         try:
             fits = SpecifierSet(wanted).contains(str(API_VERSION))
         except InvalidSpecifier:
-            return f"{self} states ZOO_CONTRACT = '{shown(wanted)}', which is no range of versions such as '>=1,<2'"
+            return f"{self} states ZOO_CONTRACT = '{escape(wanted)}', which is not a range of versions such as '>=1,<2'"
         if fits:
             return ""
         return (
@@ -76,7 +76,7 @@ class Plugin:
 
     def unusable(self, reason: str, cure: str = "") -> PluginError:
         """The sentence for a part that does not import, and what to do about it."""
-        cure = cure or f"Mend it or leave it out: pip uninstall {self.owner}"
+        cure = cure or f"Fix it or leave it out: pip uninstall {self.owner}"
         return PluginError(f"{self} cannot be imported ({self.target}): {reason}. {cure}")
 
     def load(self) -> Callable[..., Any]:
@@ -92,18 +92,18 @@ class Plugin:
             raise self._explained(error) from error
         if not callable(part):
             raise PluginError(
-                f"{self}: {self.target} is a {shown(type(part).__name__)}, but the contract asks for something that can "
+                f"{self}: {self.target} is a {escape(type(part).__name__)}, but the contract asks for something that can "
                 f"be called"
             )
         return part
 
     def _explained(self, error: BaseException) -> PluginError:
         if isinstance(error, SyntaxError):
-            return self.unusable(shown(f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})"))
+            return self.unusable(escape(f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})"))
         name = error.name if isinstance(error, ModuleNotFoundError) else None
         if isinstance(name, str) and NAME.fullmatch(name) and "." not in name and name != self.module.partition(".")[0]:
             return self.unusable(f"it needs the module '{name}', which is not installed", f"Try: pip install {name}")
-        return self.unusable(said(error))
+        return self.unusable(describe_error(error))
 
 
 @contextmanager
@@ -121,21 +121,21 @@ def calling(plugin: Plugin, refused: str, passing: tuple[type[Exception], ...] =
     except (ZooError, MemoryError):
         raise
     except Exception as error:
-        raise PluginError(f"{plugin} failed with {said(error)}") from error
+        raise PluginError(f"{plugin} failed with {describe_error(error)}") from error
 
 
-def shown(text: str) -> str:
+def escape(text: str) -> str:
     """`text` with control characters, line breaks included, written as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def said(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Type and first line of what somebody else's code raised, even if its message raises as well."""
     try:
         text = str(error)
     except Exception:
         text = "it has no message"
-    return shown(f"{type(error).__name__}: {text}".splitlines()[0])[:300]
+    return escape(f"{type(error).__name__}: {text}".splitlines()[0])[:300]
 
 
 @contextmanager

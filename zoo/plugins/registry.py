@@ -9,7 +9,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 
 from zoo.errors import PluginError, UnknownName
 from zoo.plugins.kinds import KINDS
-from zoo.plugins.part import OWN, Plugin, said, shown
+from zoo.plugins.part import OWN, Plugin, describe_error, escape
 from zoo.timm_index import timm_models, timm_optimizers
 
 TARGET = re.compile(r"([\w.]+)\s*(?::\s*([\w.]+)\s*)?(?:\[.*\])?")
@@ -43,7 +43,7 @@ def _registered() -> Iterator[Plugin | str]:
                 yield from _parts(_first(found), owner)
         except Exception as error:
             place = getattr(found, "_path", None) or found.locate_file("")
-            yield f"the metadata in {shown(str(place))} cannot be read: {said(error)}. Install it again or remove it"
+            yield f"the metadata in {escape(str(place))} cannot be read: {describe_error(error)}. Install it again or remove it"
 
 
 def _first(found: Distribution) -> Distribution:
@@ -56,7 +56,7 @@ def _first(found: Distribution) -> Distribution:
 def _parts(found: Distribution, owner: str) -> list[Plugin]:
     kinds = {kind.group: kind.name for kind in KINDS.values()}
     return [
-        Plugin(kinds[point.group], shown(point.name), owner, shown(found.version or "unknown"), _target(point.value))
+        Plugin(kinds[point.group], escape(point.name), owner, escape(found.version or "unknown"), _target(point.value))
         for point in found.entry_points
         if point.group in kinds
     ]
@@ -65,11 +65,11 @@ def _parts(found: Distribution, owner: str) -> list[Plugin]:
 def _target(value: str) -> str:
     """An entry point's value without the spaces and extras that it may have."""
     match = TARGET.fullmatch(value.strip())
-    return ":".join(filter(None, match.groups())) if match else shown(value)
+    return ":".join(filter(None, match.groups())) if match else escape(value)
 
 
 def _normal(name: str) -> str:
-    return shown(re.sub(r"[-_.]+", "-", name.strip()).lower())
+    return escape(re.sub(r"[-_.]+", "-", name.strip()).lower())
 
 
 def find(kind: str, name: str) -> Plugin:
@@ -131,7 +131,7 @@ def _only(kind: str, name: str, hits: Sequence[Plugin], beside_timm: bool = Fals
     if len(owners) == 1:
         places = " and ".join(p.target for p in hits)
         raise PluginError(
-            f"{kind} '{name}' is registered by {owners[0]} more than once ({places}); only its author can mend that. "
+            f"{kind} '{name}' is registered by {owners[0]} more than once ({places}); only its author can fix that. "
             f"Leave it out: pip uninstall {hits[0].owner}"
         )
     by = " and by ".join(owners) if beside_timm else " and ".join(owners)

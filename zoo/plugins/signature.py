@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import PluginError, nearest
-from zoo.plugins import KINDS, Plugin, locate, said, shown
+from zoo.plugins import KINDS, Plugin, describe_error, escape, locate
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def summary(plugin: Plugin) -> str:
 
 
 def _plain(doc: str) -> str:
-    return "\n".join(shown(line) for line in doc.expandtabs().splitlines())
+    return "\n".join(escape(line) for line in doc.expandtabs().splitlines())
 
 
 def _read(plugin: Plugin) -> tuple[list[Option], bool, str] | None:
@@ -82,9 +82,9 @@ def _read(plugin: Plugin) -> tuple[list[Option], bool, str] | None:
         return _from_source(module, attribute)
     except SyntaxError as error:
         place = f"{error.filename or module}:{error.lineno or 1}"
-        raise PluginError(shown(f"{plugin} has a syntax error: {place}: {error.msg}")) from None
+        raise PluginError(escape(f"{plugin} has a syntax error: {place}: {error.msg}")) from None
     except ModuleNotFoundError as error:
-        raise plugin.unusable(said(error)) from None
+        raise plugin.unusable(describe_error(error)) from None
 
 
 def _from_source(module: str, attribute: str) -> tuple[list[Option], bool, str] | None:
@@ -127,7 +127,7 @@ def _from_import(plugin: Plugin) -> tuple[list[Option], bool, str]:
             Option(
                 p.name,
                 "" if p.annotation is p.empty else inspect.formatannotation(p.annotation).strip("'"),
-                "..." if p.default is p.empty else shown(repr(p.default)),
+                "..." if p.default is p.empty else escape(repr(p.default)),
             )
             for p in parameters
             if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
@@ -135,5 +135,5 @@ def _from_import(plugin: Plugin) -> tuple[list[Option], bool, str]:
     except ValueError:  # written in C, without a signature
         return [], True, doc
     except Exception as error:
-        raise PluginError(f"{plugin}: its options cannot be read: {said(error)}") from error
+        raise PluginError(f"{plugin}: its options cannot be read: {describe_error(error)}") from error
     return options, any(p.kind is p.VAR_KEYWORD for p in parameters), doc

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from zoo.config.recipe import Train
 from zoo.errors import PluginError
-from zoo.plugins import Plugin, calling, find, said
+from zoo.plugins import Plugin, calling, describe_error, find
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -101,7 +101,7 @@ def _try(loss: Loss, plugin: Plugin, logits: Tensor, targets: Tensor) -> None:
     try:
         losses = loss(logits, targets)
     except Exception as error:
-        raise PluginError(f"{plugin} failed {given} with {said(error)}") from error
+        raise PluginError(f"{plugin} failed {given} with {describe_error(error)}") from error
     if not isinstance(losses, Tensor) or losses.shape != (2,):
         found = f"a tensor {tuple(losses.shape)}" if isinstance(losses, Tensor) else f"a {type(losses).__name__}"
         raise PluginError(f"{plugin} gives {found} {given}; the contract asks for one loss per image, (2,)")

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from zoo.contracts import Adapted
 from zoo.testing import option_values
-from zoo.testing.module import apart, close, perturb
+from zoo.testing.module import close, describe_difference, perturb
 from zoo.testing.part import Part
-from zoo.testing.report import Found, Skip, gathered, raised_as_found, some
+from zoo.testing.report import Skip, Violation, catch_violations, merge_places, quote_names
 from zoo.testing.source_checks import WRITTEN
 
 BACKBONES = ("test_vit", "test_resnet", "test_convnext")
@@ -53,47 +53,49 @@ class Subject:
         return torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
 
-def families(subject: Subject) -> Iterator[Found]:
+def families(subject: Subject) -> Iterator[Violation]:
     """It takes at least one family of backbones, and gives a zoo.contracts.Adapted."""
     if not subject.taken:
-        yield Found(f"a ValueError for each of {some(BACKBONES)}", "take vision transformers or convolutional nets")
+        yield Violation(
+            f"a ValueError for each of {quote_names(BACKBONES)}", "take vision transformers or convolutional nets"
+        )
     for name in subject.taken:
         if not isinstance(made := subject.adapt(subject.backbone(name)), Adapted):
-            yield Found(f"a {type(made).__name__}", "return Adapted(model, merge)")
+            yield Violation(f"a {type(made).__name__}", "return Adapted(model, merge)")
             return
 
 
-def untrained(subject: Subject) -> Iterator[Found]:
+def untrained(subject: Subject) -> Iterator[Violation]:
     """Before training the logits are those of the backbone."""
 
     @torch.no_grad()
-    def compare(name: str) -> Iterator[Found]:
+    def compare(name: str) -> Iterator[Violation]:
         expected = subject.backbone(name)(subject.images)
         found = subject.adapt(subject.backbone(name)).model.eval()(subject.images)
         if not close(found, expected):
-            yield Found(apart(found, expected), "begin with one of its factors at zero")
+            yield Violation(describe_difference(found, expected), "begin with one of its factors at zero")
 
-    yield from gathered((n, raised_as_found(lambda n=n: list(compare(n)))) for n in subject.taken)
+    yield from merge_places((n, catch_violations(lambda n=n: list(compare(n)))) for n in subject.taken)
 
 
-def training(subject: Subject) -> Iterator[Found]:
+def training(subject: Subject) -> Iterator[Violation]:
     """Its new parameters get gradients; after a step `merge` gives a plain model, named as before, with the same logits."""
-    yield from gathered((n, raised_as_found(lambda n=n: list(_train(subject, n)))) for n in subject.taken)
+    yield from merge_places((n, catch_violations(lambda n=n: list(_train(subject, n)))) for n in subject.taken)
 
 
-def _train(subject: Subject, name: str) -> Iterator[Found]:
+def _train(subject: Subject, name: str) -> Iterator[Violation]:
     plain, given = subject.backbone(name), subject.backbone(name)
     came = {id(p) for p in given.parameters()}
     adapted = subject.adapt(given)
     new = {n: p for n, p in adapted.model.named_parameters() if id(p) not in came}
     if not new:
-        yield Found("no new parameters", "add some; those that the backbone had stay fixed")
+        yield Violation("no new parameters", "add some; those that the backbone had stay fixed")
         return
     steps = torch.optim.SGD(new.values(), lr=0.5)
     for _ in range(2):  # the gradient of one factor is zero while the other is
         F.cross_entropy(adapted.model.train()(subject.images), torch.arange(4)).backward()
         if cut := [n for n, p in new.items() if p.grad is None]:
-            yield Found(f"no gradient at {some(cut)}", "use each of them in forward")
+            yield Violation(f"no gradient at {quote_names(cut)}", "use each of them in forward")
             return
         steps.step()
     with torch.no_grad():
@@ -101,18 +103,22 @@ def _train(subject: Subject, name: str) -> Iterator[Found]:
         merged = adapted.merge().eval()
         found = merged(subject.images)
     if strange := sorted(merged.state_dict().keys() ^ plain.state_dict().keys()):
-        yield Found(f"merged, {some(strange)} is in one of the two models only", "give back the backbone's own modules")
+        yield Violation(
+            f"merged, {quote_names(strange)} is in one of the two models only", "give back the backbone's own modules"
+        )
     if not close(found, expected):
-        yield Found(f"merged, {apart(found, expected)}", "add the whole product, with its scale, to the weight")
+        yield Violation(
+            f"merged, {describe_difference(found, expected)}", "add the whole product, with its scale, to the weight"
+        )
     if torch.equal(expected, plain(subject.images)):
-        yield Found("a step at rate 0.5 changed no logit", "let the new parameters bear on the output")
+        yield Violation("a step at rate 0.5 changed no logit", "let the new parameters bear on the output")
 
 
-def unknown_option(subject: Subject) -> Iterator[Found]:
+def unknown_option(subject: Subject) -> Iterator[Violation]:
     """An option that it does not have is refused."""
     if not subject.taken:
         raise Skip("it takes none of the families")
-    yield from option_values.undeclared(partial(subject.adapt, subject.backbone(subject.taken[0])))
+    yield from option_values.try_undeclared(partial(subject.adapt, subject.backbone(subject.taken[0])))
 
 
 POINTS = (*WRITTEN, families, untrained, training, unknown_option)

@@ -17,10 +17,10 @@ from zoo.models.classifier import Classifier, feature_info
 from zoo.plugins import OWN, installed
 from zoo.testing import option_values
 from zoo.testing.frozen import freezing
-from zoo.testing.module import CLASSES, MODULE, SLOW, Built, Trial, watched
+from zoo.testing.module import CLASSES, MODULE, SLOW, Built, Trial, build_watched
 from zoo.testing.order import out_of_order
 from zoo.testing.part import Part
-from zoo.testing.report import Found, Skip, gathered, one_line, raised_as_found
+from zoo.testing.report import Skip, Violation, catch_violations, merge_places, one_line
 from zoo.testing.source_checks import WRITTEN
 
 SIZES = (64, 96, 128)
@@ -47,12 +47,12 @@ class Subject:
     def built(self) -> Built:
         if needed := self.part.needs():
             raise Skip(f"it needs {needed[0]}=..., which has no default; pass it to check_backbone")
-        return watched(self.build)
+        return build_watched(self.build)
 
     @cached_property
     def sound(self) -> bool:
         """Whether it builds and has the interface, so that the other points make sense."""
-        return not raised_as_found(lambda: [found for found in building(self) if not found.mild])
+        return not catch_violations(lambda: [found for found in building(self) if not found.mild])
 
     @property
     def model(self) -> nn.Module:
@@ -67,11 +67,11 @@ class Subject:
         own = self.part.image_size or published_size(self.model)[-1]
         tried = () if self.part.image_size or config(self.model).get("fixed_input_size") else SIZES
         for size in [*(size for size in tried if size < own), own]:
-            if not raised_as_found(lambda size=size: self._feed(size)):
+            if not catch_violations(lambda size=size: self._feed(size)):
                 return size
         raise Skip(f"it takes no images of {own} px")
 
-    def _feed(self, size: int) -> list[Found]:
+    def _feed(self, size: int) -> list[Violation]:
         with torch.no_grad():
             self.model(self.images(size))
         return []
@@ -86,35 +86,35 @@ class Subject:
         return [Trial("", self.classifier, (3, size, size), lambda model: model, size)]
 
 
-def building(subject: Subject) -> Iterator[Found]:
+def building(subject: Subject) -> Iterator[Violation]:
     """build(pretrained=False, in_chans=3, **options) gives a module with timm's model interface."""
     yield from subject.built.habits()
     model = subject.built.result
     if not isinstance(model, nn.Module):
-        yield Found(f"a {type(model).__name__}", "return a torch.nn.Module")
+        yield Violation(f"a {type(model).__name__}", "return a torch.nn.Module")
     elif lacking := [name for name in INTERFACE if not hasattr(model, name)]:
-        yield Found(f"{type(model).__name__} has no {', '.join(lacking)}", "add them, as timm's models have them")
+        yield Violation(f"{type(model).__name__} has no {', '.join(lacking)}", "add them, as timm's models have them")
 
 
-def configuration(subject: Subject) -> Iterator[Found]:
+def configuration(subject: Subject) -> Iterator[Violation]:
     """pretrained_cfg names input_size, mean, std, interpolation, classifier and first_conv, all of them true."""
     cfg = config(subject.model)
     size = cfg.get("input_size")
     if not (isinstance(size, tuple | list) and len(size) == 3 and all(isinstance(n, int) and n > 0 for n in size)):
-        yield Found(f"input_size is {size!r}", "write (3, 224, 224): channels, height, width in pixels")
+        yield Violation(f"input_size is {size!r}", "write (3, 224, 224): channels, height, width in pixels")
     for name, low in (("mean", -1e-9), ("std", 0.0)):
         values = cfg.get(name)
         sound = isinstance(values, tuple | list) and len(values) in (1, 3)
         if not (sound and all(isinstance(v, int | float) and low < v <= 1 for v in values)):
-            yield Found(f"{name} is {values!r}", "write one number per channel, on pixels from 0 to 1")
+            yield Violation(f"{name} is {values!r}", "write one number per channel, on pixels from 0 to 1")
     if cfg.get("interpolation") not in INTERPOLATIONS:
-        yield Found(f"interpolation is {cfg.get('interpolation')!r}", f"write one of {', '.join(INTERPOLATIONS)}")
+        yield Violation(f"interpolation is {cfg.get('interpolation')!r}", f"write one of {', '.join(INTERPOLATIONS)}")
     for name in ("classifier", "first_conv"):
         for path in _paths(cfg.get(name)):
-            if raised_as_found(lambda path=path: [subject.model.get_submodule(path)][:0]):
-                yield Found(f"{name} is '{path}', which the model does not have", "write the module's dotted name")
+            if catch_violations(lambda path=path: [subject.model.get_submodule(path)][:0]):
+                yield Violation(f"{name} is '{path}', which the model does not have", "write the module's dotted name")
         if not _paths(cfg.get(name)):
-            yield Found(f"{name} is {cfg.get(name)!r}", "write the module's dotted name", mild=True)
+            yield Violation(f"{name} is {cfg.get(name)!r}", "write the module's dotted name", mild=True)
 
 
 def _paths(value: Any) -> list[str]:
@@ -122,28 +122,28 @@ def _paths(value: Any) -> list[str]:
 
 
 @torch.no_grad()
-def features(subject: Subject) -> Iterator[Found]:
+def features(subject: Subject) -> Iterator[Violation]:
     """forward_features gives one map of num_features channels, and forward_head makes of it what forward gives."""
     model, x = subject.model, subject.images()
     found = model.forward_features(x)
     if not isinstance(found, Tensor) or not 2 <= found.ndim <= 4 or len(found) != len(x):
         what = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        yield Found(f"forward_features gives {what} for {len(x)} images", "give one tensor: NCHW, NHWC, NLC or NC")
+        yield Violation(f"forward_features gives {what} for {len(x)} images", "give one tensor: NCHW, NHWC, NLC or NC")
         return
     channels = {found.shape[1], found.shape[-1]} if found.ndim == 4 else {found.shape[-1]}
     if model.num_features not in channels:
-        yield Found(f"num_features is {model.num_features}, the map {tuple(found.shape)}", "make the two agree")
+        yield Violation(f"num_features is {model.num_features}, the map {tuple(found.shape)}", "make the two agree")
     if not torch.equal(model.forward_head(found), model(x)):
-        yield Found("forward_head(forward_features(x)) differs from forward(x)", "let forward call these two alone")
+        yield Violation("forward_head(forward_features(x)) differs from forward(x)", "let forward call these two alone")
     width = getattr(model, "head_hidden_size", None) or model.num_features
     pooled = model.forward_head(found, pre_logits=True)
     if tuple(pooled.shape) != (len(x), width):
         text = f"forward_head(pre_logits=True) gives {tuple(pooled.shape)}"
-        yield Found(text, f"give (B, {width}), or say another width in head_hidden_size")
+        yield Violation(text, f"give (B, {width}), or say another width in head_hidden_size")
 
 
 @torch.no_grad()
-def classes(subject: Subject) -> Iterator[Found]:
+def classes(subject: Subject) -> Iterator[Violation]:
     """reset_classifier(K) gives a new classifier with logits (B, K) for K = 1, 2, 1000, and with K = 0 pooled features."""
     model, x = copy.deepcopy(subject.model), subject.images()
     came = set(model.parameters())
@@ -152,45 +152,47 @@ def classes(subject: Subject) -> Iterator[Found]:
         logits = model.eval()(x)
         if not isinstance(logits, Tensor) or logits.shape != (len(x), count):
             what = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-            yield Found(
+            yield Violation(
                 f"{what} for {len(x)} images and {count} classes", "put nn.Linear(num_features, K) in its place"
             )
             return
         if getattr(model, "num_classes", count) != count:
-            yield Found(f"num_classes stays {model.num_classes} after reset_classifier({count})", "set it there")
+            yield Violation(f"num_classes stays {model.num_classes} after reset_classifier({count})", "set it there")
             return
     classifier = model.get_classifier()
     if not isinstance(classifier, nn.Module) or came & set(classifier.parameters()):
-        yield Found("get_classifier() does not give the new module", "return what reset_classifier made")
+        yield Violation("get_classifier() does not give the new module", "return what reset_classifier made")
     model.reset_classifier(0)
     width = getattr(model, "head_hidden_size", None) or model.num_features
     if (shape := tuple(model.eval()(x).shape)) != (len(x), width):
-        yield Found(f"{shape} after reset_classifier(0)", f"put nn.Identity() in its place, which gives (B, {width})")
+        yield Violation(
+            f"{shape} after reset_classifier(0)", f"put nn.Identity() in its place, which gives (B, {width})"
+        )
 
 
-def group_matcher(subject: Subject) -> Iterator[Found]:
+def group_matcher(subject: Subject) -> Iterator[Violation]:
     """group_matcher puts every parameter in one group, stem to head, in the order in which forward uses them."""
     model = subject.trials[0].copy()
     if hasattr(model, "group_matcher"):
         for coarse in (False, True):
             group_parameters(model, model.group_matcher(coarse=coarse))
     for late, early in out_of_order(model, subject.images()):
-        yield Found(
+        yield Violation(
             f"{late}, though forward uses it before {early}", "let an earlier pattern match it (the stem's, say)"
         )
 
 
-def greyscale(subject: Subject) -> Iterator[Found]:
+def greyscale(subject: Subject) -> Iterator[Violation]:
     """With in_chans=1 it takes grey images (B, 1, H, W)."""
     _ = subject.model
     model = subject.classifier(CLASSES, in_chans=1).eval()
     with torch.no_grad():
         shape = tuple(model(subject.images(channels=1)).shape)
     if shape != (2, CLASSES):
-        yield Found(f"{shape} for 2 grey images and {CLASSES} classes", "build the first convolution with in_chans")
+        yield Violation(f"{shape} for 2 grey images and {CLASSES} classes", "build the first convolution with in_chans")
 
 
-def image_sizes(subject: Subject) -> Iterator[Found]:
+def image_sizes(subject: Subject) -> Iterator[Violation]:
     """It takes other image sizes, or pretrained_cfg says fixed_input_size=True."""
     if config(subject.model).get("fixed_input_size"):
         raise Skip("pretrained_cfg says fixed_input_size=True")
@@ -198,16 +200,16 @@ def image_sizes(subject: Subject) -> Iterator[Found]:
         with torch.no_grad():
             shape = tuple(subject.trials[0].copy()(subject.images(size)).shape)
         if shape != (2, CLASSES):
-            yield Found(f"{shape} for 2 images of {size} px", "pool before the classifier, whatever the map's size")
+            yield Violation(f"{shape} for 2 images of {size} px", "pool before the classifier, whatever the map's size")
 
 
-def heads(subject: Subject) -> Iterator[Found]:
+def heads(subject: Subject) -> Iterator[Violation]:
     """Every head that comes with the zoo reads its feature map, or says why it cannot."""
     names = [plugin for plugin in installed("head") if plugin.owner == OWN]
     base = copy.deepcopy(subject.model)
     base.reset_classifier(0)
 
-    def read(factory: Any) -> list[Found]:
+    def read(factory: Any) -> list[Violation]:
         if getattr(factory, "native", False):
             return []
         try:
@@ -216,40 +218,42 @@ def heads(subject: Subject) -> Iterator[Found]:
             return []
         with torch.no_grad():
             shape = tuple(Classifier(base, head).eval()(subject.images()).shape)
-        return [] if shape == (2, CLASSES) else [Found(f"{shape} for 2 images", "see the point features")]
+        return [] if shape == (2, CLASSES) else [Violation(f"{shape} for 2 images", "see the point features")]
 
-    yield from gathered((p.name, raised_as_found(lambda p=p: read(p.load()))) for p in names)
+    yield from merge_places((p.name, catch_violations(lambda p=p: read(p.load()))) for p in names)
 
 
-def export(subject: Subject) -> Iterator[Found]:
+def export(subject: Subject) -> Iterator[Violation]:
     """timm can write its config.json, which every trained model needs."""
     model = subject.trials[0].model
     with tempfile.TemporaryDirectory() as folder:
         try:
             save_config_for_hf(model, str(Path(folder) / "config.json"))
         except Exception as error:
-            mend = "give pretrained_cfg the keys that timm's build_model_with_cfg writes, architecture among them"
-            yield Found(f"{type(error).__name__}: {one_line(str(error))}", mend)
+            fix = "give pretrained_cfg the keys that timm's build_model_with_cfg writes, architecture among them"
+            yield Violation(f"{type(error).__name__}: {one_line(str(error))}", fix)
 
 
-def unknown_option(subject: Subject) -> Iterator[Found]:
+def unknown_option(subject: Subject) -> Iterator[Violation]:
     """An option that it does not have is refused."""
     _ = subject.model
-    yield from option_values.undeclared(partial(subject.build))
+    yield from option_values.try_undeclared(partial(subject.build))
 
 
 @torch.no_grad()
-def pretrained(subject: Subject) -> Iterator[Found]:
+def pretrained(subject: Subject) -> Iterator[Violation]:
     """With pretrained=True its weights come, with finite logits for as many classes as pretrained_cfg says."""
     _ = subject.model
     model = subject.part.call(pretrained=True, in_chans=3, **subject.part.options).eval()
     logits, count = model(subject.images()), config(model).get("num_classes")
     if not logits.isfinite().all() or logits.shape[-1] != count:
-        yield Found(f"logits {tuple(logits.shape)}, num_classes {count}", "make pretrained_cfg and the weights agree")
+        yield Violation(
+            f"logits {tuple(logits.shape)}, num_classes {count}", "make pretrained_cfg and the weights agree"
+        )
     torch.manual_seed(0)
     again = subject.part.call(pretrained=True, in_chans=3, **subject.part.options).eval()
     if not torch.equal(again(subject.images()), logits):
-        yield Found("two builds give different logits", "load every weight")
+        yield Violation("two builds give different logits", "load every weight")
 
 
 POINTS = (

@@ -33,7 +33,7 @@ def points(kind: str, slow: bool = False) -> tuple[Point, ...]:
     return (*module.POINTS, *(module.POINTS_SLOW if slow else ()))
 
 
-def asked(kind: str) -> list[tuple[str, str]]:
+def list_points(kind: str) -> list[tuple[str, str]]:
     """(point, what it asks) for every point of a kind, the slow ones last."""
     return [(name_of(point), asks(point)) for point in (importing, *points(kind, slow=True))]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.errors import UnknownName, UsageError, nearest
 from zoo.plugins import KINDS, OWN, Plugin, installed
-from zoo.testing.report import Found
+from zoo.testing.report import Violation
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def _installed() -> list[Distribution]:
     return [Distribution(*owner, tuple(p for p in parts if (p.owner, p.version) == owner)) for owner in owners]
 
 
-def named(name: str) -> Distribution:
+def find_distribution(name: str) -> Distribution:
     """The installed distribution of that name. Raises UnknownName with the nearest."""
     found = {d.name: d for d in _installed()}
     if normal(name) not in found:
@@ -51,7 +51,7 @@ def named(name: str) -> Distribution:
 
 
 @contextmanager
-def chosen(argument: str | None) -> Iterator[list[Distribution]]:
+def choose(argument: str | None) -> Iterator[list[Distribution]]:
     """What `zoo plugin check ARGUMENT` means: all that is installed, a distribution, or a folder. Raises UsageError."""
     if argument is None:
         yield third_party()
@@ -59,7 +59,7 @@ def chosen(argument: str | None) -> Iterator[list[Distribution]]:
         with in_folder(Path(argument)) as found:
             yield [found]
     else:
-        yield [named(argument)]
+        yield [find_distribution(argument)]
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def _write_metadata(site: Path, project: Mapping[str, Any]) -> None:
     (info / "entry_points.txt").write_text(text, encoding="utf-8")
 
 
-def entry_points(package: Distribution) -> Iterator[Found]:
+def entry_points(package: Distribution) -> Iterator[Violation]:
     """Its entry points are in groups that the zoo knows, and at least one is."""
     known = [kind.group for kind in KINDS.values()]
     try:
@@ -126,10 +126,10 @@ def entry_points(package: Distribution) -> Iterator[Found]:
     except PackageNotFoundError:
         groups = set()
     for group in sorted(g for g in groups if g.startswith("zoo.") and g not in known):
-        yield Found(f"the group '{group}'", nearest(group, known).strip(" ?") or f"use one of {', '.join(known)}")
+        yield Violation(f"the group '{group}'", nearest(group, known).strip(" ?") or f"use one of {', '.join(known)}")
     if not package.parts:
         table = '[project.entry-points."zoo.heads"] with a line NAME = "MODULE:CLASS"'
-        yield Found("no part in any group of the zoo", f"write {table} into pyproject.toml")
+        yield Violation("no part in any group of the zoo", f"write {table} into pyproject.toml")
 
 
 def normal(name: str) -> str:

@@ -13,7 +13,7 @@ from zoo.models.mode import evaluating
 from zoo.models.param_groups import Groups, parameter_groups
 from zoo.plugins import OWN, installed
 from zoo.testing.module import CLASSES, Trial, each, tensors
-from zoo.testing.report import Found, some
+from zoo.testing.report import Violation, quote_names
 from zoo.training.freezing import freeze, select_trainable, set_train_mode
 from zoo.training.optim import build_optimizer
 
@@ -24,7 +24,7 @@ LR = 1e-2
 
 
 @each
-def freezing(trial: Trial) -> Iterator[Found]:
+def freezing(trial: Trial) -> Iterator[Violation]:
     """Under every schedule frozen weights and statistics stay bit-equal through a training step, and the rest moves."""
     torch.manual_seed(0)
     groups = parameter_groups(trial.whole(trial.copy()), trial.image_size)
@@ -35,7 +35,7 @@ def freezing(trial: Trial) -> Iterator[Found]:
         except UsageError:  # it has no norms, or no biases
             continue
         for found in step(model, groups, phase, trial.image_size, OPTIMIZERS[number % 2]):
-            yield Found(f"under {schedule}, with {some(phase.trainable)} to train, {found.text}", found.mend)
+            yield Violation(f"under {schedule}, with {quote_names(phase.trainable)} to train, {found.text}", found.fix)
             return
 
 
@@ -58,14 +58,16 @@ def distinct_phases(groups: tuple[str, ...]) -> Iterator[tuple[str, Phase]]:
         yield "a frozen head", Phase(1, groups[:-1])
 
 
-def step(model: nn.Module, groups: Groups, phase: Phase, image_size: int, optimizer: str) -> Iterator[Found]:
+def step(model: nn.Module, groups: Groups, phase: Phase, image_size: int, optimizer: str) -> Iterator[Violation]:
     """A training step and a validation forward of a phase: what moved that should not have, and the other way round."""
     freeze(model, groups, phase)
     wanted = {name: p.requires_grad for name, p in model.named_parameters()}
     set_train_mode(model, bool(phase.freeze_bn_stats))
     given = {name: p.requires_grad for name, p in model.named_parameters()}
     if changed := [name for name, needed in wanted.items() if given.get(name) != needed]:
-        yield Found(f"its train() changed requires_grad of {some(changed)}", "leave requires_grad alone in train()")
+        yield Violation(
+            f"its train() changed requires_grad of {quote_names(changed)}", "leave requires_grad alone in train()"
+        )
         return
     still = {f"{name}." if name else "" for name, module in model.named_modules() if not module.training}
     before = tensors(model)
@@ -80,14 +82,16 @@ def step(model: nn.Module, groups: Groups, phase: Phase, image_size: int, optimi
     after = tensors(model)
     moved = {name for name in after if name not in before or not torch.equal(after[name], before[name])}
     if weights := [name for name, trains in wanted.items() if not trains and name in moved]:
-        yield Found(f"the frozen {some(weights)} moved", "change no weights in forward or train(); the zoo alone does")
+        yield Violation(
+            f"the frozen {quote_names(weights)} moved", "change no weights in forward or train(); the zoo alone does"
+        )
     quiet = [n for n in moved if n not in wanted and n.rpartition(".")[0] + ("." if "." in n else "") in still]
     if quiet:
-        mend = "let batch norm follow its own .training, and override neither train() nor F.batch_norm's training"
-        yield Found(f"the frozen statistics {some(quiet)} moved", mend)
+        fix = "let batch norm follow its own .training, and override neither train() nor F.batch_norm's training"
+        yield Violation(f"the frozen statistics {quote_names(quiet)} moved", fix)
     for group in phase.trainable:
         names = [name for name in groups[group] if wanted[name]]
         if names and not moved.intersection(names):
-            yield Found(
+            yield Violation(
                 f"nothing of '{group}' moved", "use its parameters in train mode, without detach() or no_grad()"
             )

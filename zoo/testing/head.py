@@ -12,9 +12,9 @@ from zoo.contracts import FeatureInfo
 from zoo.models.classifier import Classifier
 from zoo.testing import option_values
 from zoo.testing.frozen import freezing
-from zoo.testing.module import CLASSES, MODULE, SLOW, Built, Trial, watched
+from zoo.testing.module import CLASSES, MODULE, SLOW, Built, Trial, build_watched
 from zoo.testing.part import Part
-from zoo.testing.report import Found, Skip, gathered, one_line, raised_as_found
+from zoo.testing.report import Skip, Violation, catch_violations, merge_places, one_line
 from zoo.testing.source_checks import WRITTEN
 from zoo.testing.tiny import IMAGE_SIZE, Tiny
 
@@ -50,29 +50,29 @@ class Subject:
         return self.part.call(LAYOUTS[where], num_classes, **options)
 
     @cached_property
-    def built(self) -> dict[str, Built | Found]:
+    def built(self) -> dict[str, Built | Violation]:
         """What each layout gave, or what went wrong; those refused by a ValueError are in `refused` instead."""
         if needed := self.part.needs():
             raise Skip(f"it needs {needed[0]}=..., which has no default; pass it to check_head")
         tries = {where: self._try(where) for where in (BACKBONES if self.part.native else LAYOUTS)}
         return {where: one for where, one in tries.items() if one is not None}
 
-    def _try(self, where: str) -> Built | Found | None:
+    def _try(self, where: str) -> Built | Violation | None:
         """What a layout gave, None where it was refused."""
         made: list[Built] = []
 
-        def build() -> list[Found]:
+        def build() -> list[Violation]:
             try:
-                made.append(watched(partial(self.build, where)))
+                made.append(build_watched(partial(self.build, where)))
             except ValueError as error:
                 self.refused[where] = str(error)
                 return []
             result = made[0].result
             if isinstance(result, nn.Module):
                 return []
-            return [Found(f"a {type(result).__name__}", "return a torch.nn.Module")]
+            return [Violation(f"a {type(result).__name__}", "return a torch.nn.Module")]
 
-        return next(iter([*raised_as_found(build), *made]), None)
+        return next(iter([*catch_violations(build), *made]), None)
 
     @cached_property
     def trials(self) -> list[Trial]:
@@ -91,45 +91,45 @@ class Subject:
         return Trial(where, make, shape, lambda head: Classifier(Tiny(features), head), IMAGE_SIZE, top=True)
 
 
-def building(subject: Subject) -> Iterator[Found]:
+def building(subject: Subject) -> Iterator[Violation]:
     """It gives a module for every layout, or refuses a layout with a ValueError that says which ones it reads."""
-    yield from gathered(
+    yield from merge_places(
         (where, built.habits() if isinstance(built, Built) else [built]) for where, built in subject.built.items()
     )
     for where, text in subject.refused.items():
         if not text.strip():
-            yield Found(f"a ValueError without a text for {where}", "say which layouts it reads")
+            yield Violation(f"a ValueError without a text for {where}", "say which layouts it reads")
     if not subject.built:
         reason = one_line(next(iter(subject.refused.values()), ""))
-        yield Found(f"every layout is refused: {reason}", "read at least one of NCHW, NHWC, NLC, NC")
+        yield Violation(f"every layout is refused: {reason}", "read at least one of NCHW, NHWC, NLC, NC")
 
 
-def classes(subject: Subject) -> Iterator[Found]:
+def classes(subject: Subject) -> Iterator[Violation]:
     """It gives float logits (B, K) for any number of classes K: 1, 2, 1000."""
     tries = [(trial, count) for trial in subject.trials for count in (1, 2, 1000)]
-    yield from gathered((t.label, raised_as_found(lambda t=t, k=k: list(_logits(t, k)))) for t, k in tries)
+    yield from merge_places((t.label, catch_violations(lambda t=t, k=k: list(_logits(t, k)))) for t, k in tries)
 
 
 @torch.no_grad()
-def _logits(trial: Trial, count: int) -> Iterator[Found]:
+def _logits(trial: Trial, count: int) -> Iterator[Violation]:
     logits = trial.make(count).eval()(trial.inputs(2))
     if not isinstance(logits, torch.Tensor) or logits.shape != (2, count):
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-        yield Found(f"{shape} for 2 images and {count} classes", "end in nn.Linear(..., num_classes)")
+        yield Violation(f"{shape} for 2 images and {count} classes", "end in nn.Linear(..., num_classes)")
     elif logits.dtype != torch.float32:
-        yield Found(f"{logits.dtype} logits", "give float32 for float32 features")
+        yield Violation(f"{logits.dtype} logits", "give float32 for float32 features")
 
 
-def unknown_option(subject: Subject) -> Iterator[Found]:
+def unknown_option(subject: Subject) -> Iterator[Violation]:
     """An option that it does not have is refused."""
-    yield from option_values.undeclared(partial(subject.build, subject.trials[0].label))
+    yield from option_values.try_undeclared(partial(subject.build, subject.trials[0].label))
 
 
-def option_range(subject: Subject) -> Iterator[Found]:
+def option_range(subject: Subject) -> Iterator[Violation]:
     """A value that makes no sense raises a ValueError that says so."""
     call = partial(subject.build, subject.trials[0].label)
-    for found in option_values.tried(subject.part, call, lambda _: "", most=0):
-        yield Found(found.text, found.mend, mild=True)
+    for found in option_values.try_values(subject.part, call, lambda _: "", most=0):
+        yield Violation(found.text, found.fix, mild=True)
 
 
 POINTS = (*WRITTEN, building, classes, unknown_option, option_range, *MODULE, freezing)

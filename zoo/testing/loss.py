@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from zoo.testing import option_values
 from zoo.testing.module import close
 from zoo.testing.part import Part
-from zoo.testing.report import Found, Skip
+from zoo.testing.report import Skip, Violation
 from zoo.testing.source_checks import WRITTEN
 
 IMAGES, CLASSES = 6, 5
@@ -40,7 +40,7 @@ class Subject:
 
 
 @torch.no_grad()
-def values(subject: Subject) -> Iterator[Found]:
+def values(subject: Subject) -> Iterator[Violation]:
     """It gives one finite loss per image (B,), for class indices (B,) and for shares (B, K), with and without smoothing."""
     shares = F.one_hot(subject.labels, CLASSES).float()
     for smoothing in (0.0, 0.1):
@@ -48,29 +48,29 @@ def values(subject: Subject) -> Iterator[Found]:
         by_index, by_share = loss(subject.logits, subject.labels), loss(subject.logits, shares)
         for name, value in (("indices", by_index), ("shares", by_share)):
             if value.shape != (IMAGES,):
-                yield Found(f"{tuple(value.shape)} for {IMAGES} {name}", "leave the mean over the batch to the zoo")
+                yield Violation(f"{tuple(value.shape)} for {IMAGES} {name}", "leave the mean over the batch to the zoo")
                 return
             if not value.isfinite().all():
-                yield Found(f"NaN or infinity for {name}", "guard divisions and logarithms")
+                yield Violation(f"NaN or infinity for {name}", "guard divisions and logarithms")
                 return
         if not close(by_index, by_share):
-            yield Found("one-hot shares differ from class indices", "read both alike")
+            yield Violation("one-hot shares differ from class indices", "read both alike")
 
 
-def gradients(subject: Subject) -> Iterator[Found]:
+def gradients(subject: Subject) -> Iterator[Violation]:
     """A finite gradient reaches the logits, and the loss falls as the right logit grows."""
     logits, target = subject.logits, F.one_hot(subject.labels, CLASSES)
     subject.loss(logits, subject.labels).sum().backward()
     if logits.grad is None or not logits.grad.any() or not logits.grad.isfinite().all():
-        yield Found("none, zeros, NaN or infinity", "leave out .data, detach() and argmax")
+        yield Violation("none, zeros, NaN or infinity", "leave out .data, detach() and argmax")
     elif (logits.grad * target).sum() >= 0:
-        yield Found("the loss grows with the right logit", "turn the sign round")
+        yield Violation("the loss grows with the right logit", "turn the sign round")
 
 
-def unknown_option(subject: Subject) -> Iterator[Found]:
+def unknown_option(subject: Subject) -> Iterator[Violation]:
     """An option that it does not have is refused."""
     _ = subject.loss
-    yield from option_values.undeclared(partial(subject.build))
+    yield from option_values.try_undeclared(partial(subject.build))
 
 
 POINTS = (*WRITTEN, values, gradients, unknown_option)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from zoo.testing.report import Found, Point, gathered, raised_as_found, some
+from zoo.testing.report import Point, Violation, catch_violations, merge_places, quote_names
 
 CLASSES = 5
 NOISE_SEEDS = (1, 2, 3)
@@ -53,9 +53,9 @@ def each(point: Point) -> Point:
     """A point of one trial as a point of a subject: asked of all its trials, the same answer told once."""
 
     @wraps(point)
-    def over(subject: Any) -> Iterator[Found]:
+    def over(subject: Any) -> Iterator[Violation]:
         trials = subject.trials
-        yield from gathered((t.label, raised_as_found(lambda t=t: list(point(t)))) for t in trials)
+        yield from merge_places((t.label, catch_violations(lambda t=t: list(point(t)))) for t in trials)
 
     return over
 
@@ -68,15 +68,19 @@ class Built:
     printed: str
     seeded: bool
 
-    def habits(self) -> Iterator[Found]:
+    def habits(self) -> Iterator[Violation]:
         """What a build should not do."""
         if self.printed.strip():
-            yield Found(f"it prints {self.printed.strip()[:60]!r}", "use logging or warnings; stdout is for data", True)
+            yield Violation(
+                f"it prints {self.printed.strip()[:60]!r}", "use logging or warnings; stdout is for data", True
+            )
         if self.seeded:
-            yield Found("it sets torch's random seed", "leave it out; train.seed decides, and each seed must differ")
+            yield Violation(
+                "it sets torch's random seed", "leave it out; train.seed decides, and each seed must differ"
+            )
 
 
-def watched(build: Callable[[], Any]) -> Built:
+def build_watched(build: Callable[[], Any]) -> Built:
     """Build something and see what else it does."""
     seed = torch.initial_seed()
     with redirect_stdout(StringIO()) as screen:
@@ -110,7 +114,7 @@ def close(a: Tensor, b: Tensor, tolerance: float = 1e-3) -> bool:
     return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
 
 
-def apart(a: Tensor, b: Tensor) -> str:
+def describe_difference(a: Tensor, b: Tensor) -> str:
     if a.shape != b.shape:
         return f"shapes are {tuple(a.shape)} and {tuple(b.shape)}"
     return f"they differ by up to {float((a - b).abs().max()):.3g}"
@@ -118,7 +122,7 @@ def apart(a: Tensor, b: Tensor) -> str:
 
 @each
 @torch.no_grad()
-def eval_mode(trial: Trial) -> Iterator[Found]:
+def eval_mode(trial: Trial) -> Iterator[Violation]:
     """In eval mode the same input gives bit-equal, finite logits, whatever was asked in between, and no tensor moves."""
     model, x = perturb(trial.copy()).eval(), trial.inputs()
     before = tensors(model)
@@ -126,52 +130,59 @@ def eval_mode(trial: Trial) -> Iterator[Found]:
     model(trial.inputs(seed=1))
     again = model(x)
     if not torch.equal(first, again):
-        yield Found(apart(first, again), "keep nothing between calls, and let dropout and noise follow self.training")
+        yield Violation(
+            describe_difference(first, again),
+            "keep nothing between calls, and let dropout and noise follow self.training",
+        )
     if moved := [name for name, now in tensors(model).items() if not torch.equal(now, before[name])]:
-        yield Found(
-            f"{some(moved)} moved", "let batch norm follow .training, also under eval(), and write to no tensor"
+        yield Violation(
+            f"{quote_names(moved)} moved", "let batch norm follow .training, also under eval(), and write to no tensor"
         )
     if not first.isfinite().all():
-        yield Found("NaN or infinite logits for normally distributed input", "guard divisions, logarithms and roots")
+        yield Violation(
+            "NaN or infinite logits for normally distributed input", "guard divisions, logarithms and roots"
+        )
 
 
 @each
 @torch.no_grad()
-def one_by_one(trial: Trial) -> Iterator[Found]:
+def one_by_one(trial: Trial) -> Iterator[Violation]:
     """In eval mode the logits of an image do not depend on the others in its batch."""
     model, x = perturb(trial.copy()), trial.inputs()
     alone, together = torch.cat([model(row) for row in x.split(1)]), model(x)
     if not close(alone, together):
-        yield Found(apart(alone, together), "reduce over positions and channels, never over dimension 0")
+        yield Violation(
+            describe_difference(alone, together), "reduce over positions and channels, never over dimension 0"
+        )
 
 
 @each
 @torch.no_grad()
-def inputs(trial: Trial) -> Iterator[Found]:
+def inputs(trial: Trial) -> Iterator[Violation]:
     """A forward leaves its input as it was, since cached features are read again."""
     model, x = trial.copy(), trial.inputs()
     for mode in (False, True):
         given = x.clone()
         model.train(mode)(given)
         if not torch.equal(given, x):
-            yield Found("the input was changed in place", "write x = x * y instead of x *= y, and no x.add_()")
+            yield Violation("the input was changed in place", "write x = x * y instead of x *= y, and no x.add_()")
             return
 
 
 @each
-def train_mode(trial: Trial) -> Iterator[Found]:
+def train_mode(trial: Trial) -> Iterator[Violation]:
     """In train mode too it gives one tensor of logits (B, K); a head even for a batch of one."""
     alone = trial.top and trial.shape[1:] != (1, 1)  # batch norm of one number is not defined
     for count in (1, 3) if alone else (3,):
         logits = trial.copy().train()(trial.inputs(count))
         if not isinstance(logits, Tensor):
-            yield Found(f"a {type(logits).__name__} for {count} images", "leave auxiliary outputs out of forward")
+            yield Violation(f"a {type(logits).__name__} for {count} images", "leave auxiliary outputs out of forward")
         elif logits.shape != (count, CLASSES):
-            yield Found(f"{tuple(logits.shape)} for {count} images and {CLASSES} classes", "give (B, K)")
+            yield Violation(f"{tuple(logits.shape)} for {count} images and {CLASSES} classes", "give (B, K)")
 
 
 @each
-def gradients(trial: Trial) -> Iterator[Found]:
+def gradients(trial: Trial) -> Iterator[Violation]:
     """A finite gradient reaches every trainable parameter, and under a head the features."""
     silent: set[str] | None = None
     for seed in NOISE_SEEDS:
@@ -180,27 +191,33 @@ def gradients(trial: Trial) -> Iterator[Found]:
         (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed))).sum().backward()
         trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if cut := [name for name, p in trainable.items() if p.grad is None]:
-            yield Found(f"none at {some(cut)}", "use each parameter in forward, without .data or detach(), or drop it")
+            yield Violation(
+                f"none at {quote_names(cut)}", "use each parameter in forward, without .data or detach(), or drop it"
+            )
             return
         if wild := [name for name, p in trainable.items() if not p.grad.isfinite().all()]:
-            yield Found(f"NaN or infinity at {some(wild)}", "guard divisions, logarithms and roots near 0")
+            yield Violation(f"NaN or infinity at {quote_names(wild)}", "guard divisions, logarithms and roots near 0")
             return
         if trial.top and (x.grad is None or not x.grad.any()):
-            yield Found("none at the features", "leave out .data, detach() and no_grad()")
+            yield Violation("none at the features", "leave out .data, detach() and no_grad()")
             return
         zero = {name for name, p in trainable.items() if not p.grad.any()}
         silent = zero if silent is None else silent & zero
     if silent and trial.shape[1:] not in ((), (1, 1)):
-        yield Found(f"all zeros at {some(sorted(silent))}", "let these parameters bear on the logits, or drop them")
+        yield Violation(
+            f"all zeros at {quote_names(sorted(silent))}", "let these parameters bear on the logits, or drop them"
+        )
 
 
 @each
-def saving(trial: Trial) -> Iterator[Found]:
+def saving(trial: Trial) -> Iterator[Violation]:
     """Saved as safetensors and loaded into a freshly built one, it gives bit-equal logits; its state is tensors only."""
     model, x = perturb(trial.copy()), trial.inputs()
     state = model.state_dict()
     if odd := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-        yield Found(f"no tensor at {some(odd)}", "keep state in parameters and buffers, without get_extra_state")
+        yield Violation(
+            f"no tensor at {quote_names(odd)}", "keep state in parameters and buffers, without get_extra_state"
+        )
         return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.safetensors"
@@ -209,17 +226,21 @@ def saving(trial: Trial) -> Iterator[Found]:
     torch.manual_seed(1)
     fresh = trial.make(CLASSES).eval()
     if strange := sorted(fresh.state_dict().keys() ^ loaded.keys()):
-        yield Found(f"{some(strange)} in only one of the two", "create all parameters and buffers in __init__")
+        yield Violation(
+            f"{quote_names(strange)} in only one of the two", "create all parameters and buffers in __init__"
+        )
         return
     fresh.load_state_dict(loaded)
     with torch.no_grad():
         before, after = model(x), fresh(x)
     if not torch.equal(before, after):
-        yield Found(apart(before, after), "register every tensor that matters: nn.Parameter or register_buffer")
+        yield Violation(
+            describe_difference(before, after), "register every tensor that matters: nn.Parameter or register_buffer"
+        )
 
 
 @each
-def copying(trial: Trial) -> Iterator[Found]:
+def copying(trial: Trial) -> Iterator[Violation]:
     """After a training forward copy.deepcopy gives a module of its own with bit-equal logits (train.ema needs it)."""
     model, x = trial.copy(), trial.inputs()
     model.train()(x)
@@ -229,50 +250,50 @@ def copying(trial: Trial) -> Iterator[Found]:
         perturb(twin)
         after = model(x)
     if not torch.equal(before, copied):
-        yield Found(apart(copied, before), "keep no tensors outside parameters and buffers")
+        yield Violation(describe_difference(copied, before), "keep no tensors outside parameters and buffers")
     if not torch.equal(before, after):
-        yield Found("changing the copy changed the original", "keep no module in a global or a closure")
+        yield Violation("changing the copy changed the original", "keep no module in a global or a closure")
 
 
 @each
 @torch.no_grad()
-def memory_layout(trial: Trial) -> Iterator[Found]:
+def memory_layout(trial: Trial) -> Iterator[Violation]:
     """After .to(memory_format=torch.channels_last), and for input that is not contiguous, the logits stay the same."""
     model, x = perturb(trial.copy()), trial.inputs()
     expected = model(x)
     strided = torch.stack([x, x], -1)[..., 0]
-    mend = "use reshape or flatten instead of view"
+    fix = "use reshape or flatten instead of view"
     if not close(model(strided), expected):
-        yield Found(f"for strided input {apart(model(strided), expected)}", mend)
+        yield Violation(f"for strided input {describe_difference(model(strided), expected)}", fix)
     model.to(memory_format=torch.channels_last)
     last = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
     if not close(model(last), expected):
-        yield Found(apart(model(last), expected), mend)
+        yield Violation(describe_difference(model(last), expected), fix)
 
 
 @each
-def bfloat16(trial: Trial) -> Iterator[Found]:
+def bfloat16(trial: Trial) -> Iterator[Violation]:
     """Under bf16 autocast a forward and its backward stay finite."""
     model, x = trial.copy(), trial.inputs()
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(x)
     logits.float().square().mean().backward()
     wild = [name for name, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-    mend = "compute the delicate part in float32, under torch.autocast(x.device.type, enabled=False)"
+    fix = "compute the delicate part in float32, under torch.autocast(x.device.type, enabled=False)"
     if not logits.isfinite().all():
-        yield Found("NaN or infinite logits", mend)
+        yield Violation("NaN or infinite logits", fix)
     elif wild:
-        yield Found(f"NaN or infinite gradients at {some(wild)}", mend)
+        yield Violation(f"NaN or infinite gradients at {quote_names(wild)}", fix)
 
 
 @each
 @torch.no_grad()
-def compiling(trial: Trial) -> Iterator[Found]:
+def compiling(trial: Trial) -> Iterator[Violation]:
     """torch.compile gives the same logits."""
     model, x = perturb(trial.copy()), trial.inputs()
     compiled = torch.compile(model)(x)
     if not close(compiled, model(x)):
-        yield Found(apart(compiled, model(x)), "leave out what depends on Python state or on data")
+        yield Violation(describe_difference(compiled, model(x)), "leave out what depends on Python state or on data")
 
 
 MODULE = (eval_mode, one_by_one, inputs, train_mode, gradients, saving, copying, memory_layout, bfloat16)

@@ -6,7 +6,7 @@ from typing import Any
 
 from zoo.errors import ZooError
 from zoo.testing.part import Part
-from zoo.testing.report import Found, one_line
+from zoo.testing.report import Violation, one_line
 
 UNDECLARED = "an_option_that_nobody_declared"
 WRONG: dict[str, tuple[Any, ...]] = {
@@ -17,18 +17,18 @@ WRONG: dict[str, tuple[Any, ...]] = {
 """Values per word of a plain annotation that few options can mean."""
 
 
-def undeclared(call: Callable[..., Any]) -> Iterator[Found]:
+def try_undeclared(call: Callable[..., Any]) -> Iterator[Violation]:
     """What a part does with an option that it never declared."""
     try:
         call(**{UNDECLARED: 1})
     except (TypeError, ValueError, ZooError):
         return
-    yield Found(f"{UNDECLARED}=1 was taken without a word", "name the options one by one instead of **options")
+    yield Violation(f"{UNDECLARED}=1 was taken without a word", "name the options one by one instead of **options")
 
 
-def tried(
+def try_values(
     part: Part, call: Callable[..., Any], accepts: Callable[[Any], str], most: int | None = None
-) -> Iterator[Found]:
+) -> Iterator[Violation]:
     """What a part makes of values that make no sense: a ValueError with a text, or something that `accepts` finds sound.
 
     accepts: what is wrong with a result, '' for nothing. most: integers above are not tried.
@@ -38,17 +38,17 @@ def tried(
             if most is not None and isinstance(value, int) and value > most:
                 continue
             given = f"{parameter.name}={value!r}"
-            mend = f"raise ValueError(f'{parameter.name}={{{parameter.name}}} must ...') before anything is built"
+            fix = f"raise ValueError(f'{parameter.name}={{{parameter.name}}} must ...') before anything is built"
             try:
                 fault = accepts(call(**{parameter.name: value}))
             except (ValueError, ZooError) as error:
                 if not str(error).strip():
-                    yield Found(f"{given} raised {type(error).__name__} without a text", mend)
+                    yield Violation(f"{given} raised {type(error).__name__} without a text", fix)
             except Exception as error:
-                yield Found(f"{given} raised {type(error).__name__}: {one_line(str(error), 100)}", mend)
+                yield Violation(f"{given} raised {type(error).__name__}: {one_line(str(error), 100)}", fix)
             else:
                 if fault:
-                    yield Found(f"{given} {fault}", mend)
+                    yield Violation(f"{given} {fault}", fix)
 
 
 def _wrong_values(parameter: inspect.Parameter) -> Iterator[Any]:

@@ -51,7 +51,7 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
-    """`t.load` -> `torch.load` where the file says `import torch as t`; '' for what is no plain name."""
+    """`t.load` -> `torch.load` where the file says `import torch as t`; '' for any other expression."""
     if isinstance(node, ast.Attribute):
         owner = _dotted(node.value, names)
         return f"{owner}.{node.attr}" if owner else ""

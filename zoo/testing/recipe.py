@@ -8,7 +8,7 @@ from zoo.config.catalog import recipes
 from zoo.config.loading import read_recipe
 from zoo.errors import RecipeError, ZooError
 from zoo.testing.part import Part
-from zoo.testing.report import Found, Skip, gathered
+from zoo.testing.report import Skip, Violation, merge_places
 from zoo.testing.source_checks import licence
 
 
@@ -33,35 +33,37 @@ class Subject:
         return there
 
 
-def files(subject: Subject) -> Iterator[Found]:
+def files(subject: Subject) -> Iterator[Violation]:
     """There are YAML files, each a recipe."""
     if not subject.files:
-        yield Found("no *.yaml files", "put recipes into the package, and the package into the wheel")
+        yield Violation("no *.yaml files", "put recipes into the package, and the package into the wheel")
     for file in subject.files:
         if not file.is_file():
-            yield Found(f"no file {file}", "name one that is there")
+            yield Violation(f"no file {file}", "name one that is there")
 
 
-def header(subject: Subject) -> Iterator[Found]:
+def header(subject: Subject) -> Iterator[Violation]:
     """The first line is a comment that says what the recipe does; it is listed."""
     for file in subject.found():
         first = file.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
         if not first.startswith("#") or not first.lstrip("# ").strip():
-            yield Found(f"{file.name} begins {first[:40]!r}", f"begin it: # {file.stem}: BACKBONE fine-tuned on DATA")
+            yield Violation(
+                f"{file.name} begins {first[:40]!r}", f"begin it: # {file.stem}: BACKBONE fine-tuned on DATA"
+            )
 
 
-def loading(subject: Subject) -> Iterator[Found]:
+def loading(subject: Subject) -> Iterator[Violation]:
     """It loads without a fault: known keys, parts that are installed, options that they have."""
-    yield from gathered((file.name, _faults(file)) for file in subject.found())
+    yield from merge_places((file.name, _faults(file)) for file in subject.found())
 
 
-def _faults(file: Path) -> Iterator[Found]:
+def _faults(file: Path) -> Iterator[Violation]:
     try:
         read_recipe(file)
     except RecipeError as error:
-        yield from (Found(fault, f"zoo check {file}") for fault in error.faults)
+        yield from (Violation(fault, f"zoo check {file}") for fault in error.faults)
     except ZooError as error:
-        yield Found(str(error), f"zoo check {file}")
+        yield Violation(str(error), f"zoo check {file}")
 
 
 POINTS = (licence, files, header, loading)

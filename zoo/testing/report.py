@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.plugins import shown
+from zoo.plugins import escape
 
 State = Literal["ok", "failed", "warning", "skipped"]
 
 
 @dataclass(frozen=True)
-class Found:
-    """One breach of a point: what was found, and how to mend it. mild: a warning, not a failure."""
+class Violation:
+    """One breach of a point: what was found, and how to fix it. mild: a warning, not a failure."""
 
     text: str
-    mend: str
+    fix: str
     mild: bool = False
 
 
@@ -26,20 +26,20 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one point went. asks: what the contract asks; found and mend are empty where all is well."""
+    """How one point went. asks: what the contract asks; found and fix are empty if all is well."""
 
     point: str
     state: State
     asks: str
     found: str = ""
-    mend: str = ""
+    fix: str = ""
 
     def line(self, part: str) -> str:
         """The whole story in one line; `part` reads like "head 'paw' of zoo-paw 1.0"."""
-        return f"{part}: {self.point}: asked: {self.asks} Found: {self.found}. To mend: {self.mend}."
+        return f"{part}: {self.point}: asked: {self.asks} Found: {self.found}. Fix: {self.fix}."
 
 
-Point = Callable[[Any], Iterable[Found]]
+Point = Callable[[Any], Iterable[Violation]]
 
 
 def name_of(point: Point) -> str:
@@ -55,27 +55,27 @@ def judge(point: Point, subject: Any) -> Iterator[Outcome]:
     """What a point finds in a subject, whatever the plugin does meanwhile: one outcome if it is kept, else one a breach."""
     name, asked = name_of(point), asks(point)
     try:
-        found = list(dict.fromkeys(raised_as_found(lambda: list(point(subject)))))
+        found = list(dict.fromkeys(catch_violations(lambda: list(point(subject)))))
     except Skip as reason:
         yield Outcome(name, "skipped", asked, str(reason))
         return
     if not found:
         yield Outcome(name, "ok", asked)
     for one in found:
-        yield Outcome(name, "warning" if one.mild else "failed", asked, one.text, one.mend)
+        yield Outcome(name, "warning" if one.mild else "failed", asked, one.text, one.fix)
 
 
-def raised_as_found(run: Callable[[], list[Found]]) -> list[Found]:
+def catch_violations(run: Callable[[], list[Violation]]) -> list[Violation]:
     """What `run` returns; what it raises, SystemExit included, becomes a breach that says where."""
     try:
         return run()
     except (KeyboardInterrupt, Skip):
         raise
     except BaseException as error:
-        return [Found(f"it raised {_said(error)}", f"look at {_origin(error)}")]
+        return [Violation(f"it raised {_describe_error(error)}", f"look at {_origin(error)}")]
 
 
-def _said(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     try:
         text = one_line(str(error))
     except Exception:
@@ -83,14 +83,18 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text or 'no text'}"
 
 
-def gathered(answers: Iterable[tuple[str, Iterable[Found]]]) -> Iterator[Found]:
+def merge_places(answers: Iterable[tuple[str, Iterable[Violation]]]) -> Iterator[Violation]:
     """What was found at several places, the same told once with all its places. answers: (place, what was found)."""
-    met: dict[Found, list[str]] = {}
+    met: dict[Violation, list[str]] = {}
     for place, found in answers:
         for one in found:
             met.setdefault(one, []).append(place)
     for one, places in met.items():
-        yield replace(one, text=f"{one.text} ({some(dict.fromkeys(filter(None, places)))})") if any(places) else one
+        yield (
+            replace(one, text=f"{one.text} ({quote_names(dict.fromkeys(filter(None, places)))})")
+            if any(places)
+            else one
+        )
 
 
 def _origin(error: BaseException) -> str:
@@ -104,11 +108,11 @@ def _origin(error: BaseException) -> str:
 
 def one_line(text: str, limit: int = 400) -> str:
     """A text with line breaks and runs of spaces as one space, cut where it is long."""
-    text = shown(" ".join(text.split()))
+    text = escape(" ".join(text.split()))
     return text if len(text) <= limit else f"{text[:limit]} ..."
 
 
-def some(names: Iterable[str], count: int = 4) -> str:
+def quote_names(names: Iterable[str], count: int = 4) -> str:
     """The first few names, quoted, and how many more there are."""
     names = list(names)
     shown = ", ".join(f"'{name}'" for name in names[:count])

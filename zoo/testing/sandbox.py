@@ -42,15 +42,15 @@ def try_out(plugin: Plugin, path: Sequence[str], slow: bool, timeout_s: float) -
             return outcomes
         after = f" after the point '{outcomes[-1].point}'" if outcomes else " at the import"
         if code is None:
-            text, mend = f"no end within {timeout_s:g} s{after}", "make it faster, or give it more: --timeout SECONDS"
+            text, fix = f"no end within {timeout_s:g} s{after}", "make it faster, or give it more: --timeout SECONDS"
         else:
             said = one_line(errors.read_text(encoding="utf-8", errors="replace")[-300:])
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            text, mend = (
+            text, fix = (
                 f"the process ended{after} ({how}){': ' + said if said else ''}",
                 "leave out os._exit and the like",
             )
-        return [*outcomes, Outcome("end", "failed", ASKS, text, mend)]
+        return [*outcomes, Outcome("end", "failed", ASKS, text, fix)]
 
 
 def _run(question: dict[str, Any], errors: Path, timeout_s: float) -> int | None:

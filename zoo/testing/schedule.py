@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from zoo.contracts import HEAD, Phase
 from zoo.testing import option_values
 from zoo.testing.part import Part
-from zoo.testing.report import Found, Skip, one_line
+from zoo.testing.report import Skip, Violation, one_line
 from zoo.testing.source_checks import WRITTEN
 
 COUNTS = (1, 2, 3, 6, 14)
@@ -109,86 +109,86 @@ def _group_fault(plan: tuple[Phase, ...], groups: tuple[str, ...]) -> str:
     return ""
 
 
-def planning(subject: Subject) -> Iterator[Found]:
+def planning(subject: Subject) -> Iterator[Violation]:
     """It gives a tuple of zoo.contracts.Phase for any model and run, or a ValueError that says why not."""
     for (count, epochs), plan in subject.plans.items():
         place = f"for {count} groups and {epochs} epochs"
         if isinstance(plan, ValueError):
             if not str(plan).strip():
-                yield Found(f"a ValueError without a text {place}", "say which option must be what")
+                yield Violation(f"a ValueError without a text {place}", "say which option must be what")
                 return
         elif fault := type_fault(plan):
-            mend = "return tuple(phases), and in each Phase what zoo.contracts says: trainable is a tuple of names"
-            yield Found(f"it {fault} {place}", mend)
+            fix = "return tuple(phases), and in each Phase what zoo.contracts says: trainable is a tuple of names"
+            yield Violation(f"it {fault} {place}", fix)
             return
     if isinstance(usual := subject.plans[USUAL], ValueError):
         text = f"a ValueError for {USUAL[0]} groups and {USUAL[1]} epochs: {one_line(str(usual))}"
-        yield Found(text, "choose defaults that fit the usual run, or pass options to check_schedule", mild=True)
+        yield Violation(text, "choose defaults that fit the usual run, or pass options to check_schedule", mild=True)
 
 
-def epochs(subject: Subject) -> Iterator[Found]:
+def epochs(subject: Subject) -> Iterator[Violation]:
     """The phases' epochs add up to the run's, and each phase has at least one."""
     for (count, length), plan in subject.sound():
         if fault := _epoch_fault(plan, length):
-            mend = "give the last phase what is left over, and raise ValueError where epochs are too few"
-            yield Found(f"it {fault} and {count} groups", mend)
+            fix = "give the last phase what is left over, and raise ValueError where epochs are too few"
+            yield Violation(f"it {fault} and {count} groups", fix)
             return
 
 
-def groups(subject: Subject) -> Iterator[Found]:
+def groups(subject: Subject) -> Iterator[Violation]:
     """Each phase trains at least one of the model's groups, each named once, at a learning-rate factor above 0."""
     for (count, length), plan in subject.sound():
         if fault := _group_fault(plan, groups_of(count)):
-            yield Found(f"it {fault} ({count} groups, {length} epochs)", "take names from `groups` alone")
+            yield Violation(f"it {fault} ({count} groups, {length} epochs)", "take names from `groups` alone")
             return
 
 
-def head(subject: Subject) -> Iterator[Found]:
+def head(subject: Subject) -> Iterator[Violation]:
     """The head, new and random, trains in the first phase."""
     for (count, length), plan in subject.sound():
         if plan and HEAD not in plan[0].trainable:
             never = all(HEAD not in phase.trainable for phase in plan)
             text = f"it {'never trains' if never else 'trains later'} ({count} groups, {length} epochs)"
-            yield Found(text, "name groups[-1] in trainable", mild=not never)
+            yield Violation(text, "name groups[-1] in trainable", mild=not never)
             return
 
 
-def purity(subject: Subject) -> Iterator[Found]:
+def purity(subject: Subject) -> Iterator[Violation]:
     """The same groups, epochs and options always give the same plan, and a plan never changes afterwards."""
     plans = dict(subject.sound())
-    before = {key: written(plan) for key, plan in plans.items()}
-    mend = "compute from the arguments alone: no random, time, globals or mutable defaults"
+    before = {key: as_json(plan) for key, plan in plans.items()}
+    fix = "compute from the arguments alone: no random, time, globals or mutable defaults"
     for seed in range(3):
         random.seed(seed)
         for key in sorted(plans, reverse=bool(seed % 2)):
-            if written(subject.plan(*key)) != before[key]:
-                yield Found(f"another plan when asked again for {key[0]} groups and {key[1]} epochs", mend)
+            if as_json(subject.plan(*key)) != before[key]:
+                yield Violation(f"another plan when asked again for {key[0]} groups and {key[1]} epochs", fix)
                 return
-    if changed := [key for key, plan in plans.items() if written(plan) != before[key]]:
-        yield Found(f"the plan for {changed[0][0]} groups changed when others were asked for", mend)
+    if changed := [key for key, plan in plans.items() if as_json(plan) != before[key]]:
+        yield Violation(f"the plan for {changed[0][0]} groups changed when others were asked for", fix)
 
 
-def elsewhere(subject: Subject) -> Iterator[Found]:
+def elsewhere(subject: Subject) -> Iterator[Violation]:
     """Another process plans the same, and importing the schedule imports no torch."""
     part = subject.part
     name = getattr(part.call, "__qualname__", "")
     if getattr(sys.modules.get(part.call.__module__), name, None) is not part.call:
         raise Skip("it is not defined at the top of a module")
-    answers = [_asked(part, seed) for seed in ("1", "2")]
-    here = {f"{count} {length}": written(plan) for (count, length), plan in subject.sound()}
+    answers = [_ask(part, seed) for seed in ("1", "2")]
+    here = {f"{count} {length}": as_json(plan) for (count, length), plan in subject.sound()}
     for answer in answers:
         if "error" in answer:
             raise Skip(f"another process cannot import it: {answer['error']}")
         if differing := [key for key, plan in answer["plans"].items() if here.get(key, plan) != plan]:
             count, length = differing[0].split()
             text = f"another plan in another process for {count} groups and {length} epochs"
-            yield Found(text, "leave sets and hashes out: their order differs between processes")
+            yield Violation(text, "leave sets and hashes out: their order differs between processes")
             return
     if answers[0]["torch"]:
-        yield Found(f"importing {part.module} imports torch", "import torch within functions, or in another module")
+        yield Violation(f"importing {part.module} imports torch", "import torch within functions, or in another module")
 
 
-def _asked(part: Part, seed: str) -> dict[str, Any]:
+def _ask(part: Part, seed: str) -> dict[str, Any]:
     """What a fresh process says, whose hashes are seeded otherwise."""
     asked = {"module": part.call.__module__, "name": part.call.__qualname__, "path": sys.path}
     code = "from zoo.testing.schedule import answer; answer()"
@@ -212,27 +212,27 @@ def answer() -> None:
     call = getattr(import_module(asked["module"]), asked["name"])
     torch = "torch" in sys.modules
     plans = dict(Subject(Part("schedule", call, asked["options"])).sound())
-    print(json.dumps({"torch": torch, "plans": {f"{c} {e}": written(plan) for (c, e), plan in plans.items()}}))
+    print(json.dumps({"torch": torch, "plans": {f"{c} {e}": as_json(plan) for (c, e), plan in plans.items()}}))
 
 
-def written(plan: tuple[Phase, ...]) -> list[Any]:
+def as_json(plan: tuple[Phase, ...]) -> list[Any]:
     """A plan as JSON that can be compared."""
     rows = [{f.name: getattr(phase, f.name) for f in fields(Phase)} for phase in plan]
     return json.loads(json.dumps([{**row, "lr_scale": dict(row["lr_scale"])} for row in rows]))
 
 
-def unknown_option(subject: Subject) -> Iterator[Found]:
+def unknown_option(subject: Subject) -> Iterator[Violation]:
     """An option that it does not have is refused."""
     _ = subject.plans
-    yield from option_values.undeclared(partial(subject.plan, *USUAL))
+    yield from option_values.try_undeclared(partial(subject.plan, *USUAL))
 
 
-def option_range(subject: Subject) -> Iterator[Found]:
+def option_range(subject: Subject) -> Iterator[Violation]:
     """A value that makes no sense raises a ValueError that says so."""
     _ = subject.plans
     count, length = USUAL
     call = partial(subject.plan, count, length)
-    yield from option_values.tried(subject.part, call, lambda plan: plan_fault(plan, groups_of(count), length))
+    yield from option_values.try_values(subject.part, call, lambda plan: plan_fault(plan, groups_of(count), length))
 
 
 POINTS = (*WRITTEN, planning, epochs, groups, head, purity, elsewhere, unknown_option, option_range)
