@@ -17,6 +17,7 @@ Imports point down only (a test says so), and the light half imports no torch:
     zoo.hub           the Hub: client, download, verification, one commit per push
     ---- light: standard library, yaml, pydantic
     zoo.config        recipes: typed tree, catalog, YAML + key=value; environment
+    zoo.tasks.metrics_table   metrics by name: title, direction, tasks
     zoo.schedules     freezing schedules, planned
     zoo.plugins       entry points and signatures
     zoo.storage       run folder, atomic files, working folders, feature cache

@@ -1,10 +1,16 @@
+"""Scalars and reports of one class per image, held against scikit-learn."""
+
 import math
+import warnings
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
 
-from zoo.evaluation.metrics import better, report, summary
+from zoo.evaluation import metrics
+from zoo.evaluation.metrics import epoch_metrics, number, report, summary
+from zoo.evaluation.multiclass import Multiclass
 
 LOGITS = torch.tensor(
     [[3.0, 1, 0], [2, 1, 0], [0, 1, 0.5], [1, 0, 2], [0, 3, 1], [1, 2, 0]],
@@ -12,88 +18,119 @@ LOGITS = torch.tensor(
 LABELS = torch.tensor([0, 0, 0, 2, 1, 2])
 
 
-def by_definition(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """The metrics as scikit-learn defines them: macro over the classes that occur or are predicted."""
-    count = logits.shape[1]
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities = shifted / shifted.sum(1, keepdims=True)
-    predicted = logits.argmax(1)
-    rows = []
-    for k in sorted({*labels, *predicted}):
-        hits, said, true = ((predicted == k) & (labels == k)).sum(), (predicted == k).sum(), (labels == k).sum()
-        precision, recall = hits / said if said else 0.0, hits / true if true else 0.0
-        rows.append((precision, recall, 2 * hits / (said + true)))
-    areas = []
-    for k in range(count):
-        positive, negative = probabilities[labels == k, k], probabilities[labels != k, k]
-        if len(positive) and len(negative):
-            gaps = positive[:, None] - negative[None]
-            areas.append(((gaps > 0) + 0.5 * (gaps == 0)).mean())
-    rank = (-logits).argsort(1, kind="stable")[:, :5]
-    precision, recall, f1 = np.mean(rows, 0)
+def by_scikit_learn(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float | None]:
+    """The same numbers: macro averages over the classes that the split has, areas where there are two sides."""
+    true, predicted, classes = labels.numpy(), logits.argmax(1).numpy(), range(logits.shape[1])
+    probabilities, present = logits.softmax(1).numpy(), np.unique(true)
+    average = {"labels": present, "average": "macro", "zero_division": 0}
+    areas = [
+        sklearn.metrics.roc_auc_score(true == k, probabilities[:, k]) for k in classes if 0 < (true == k).mean() < 1
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes that occur on one side only
+        kappa = sklearn.metrics.cohen_kappa_score(true, predicted)
+        balanced = sklearn.metrics.balanced_accuracy_score(true, predicted)
+        mcc = sklearn.metrics.matthews_corrcoef(true, predicted)
     return {
-        "accuracy": (predicted == labels).mean(),
-        "top5": (rank == labels[:, None]).any(1).mean(),
-        "macro_f1": f1,
-        "macro_precision": precision,
-        "macro_recall": recall,
+        "accuracy": sklearn.metrics.accuracy_score(true, predicted),
+        "macro_f1": sklearn.metrics.f1_score(true, predicted, **average),
+        "macro_precision": sklearn.metrics.precision_score(true, predicted, **average),
+        "balanced_accuracy": balanced,
+        "mcc": mcc,
+        "kappa": None if math.isnan(kappa) else kappa,
         "auroc": np.mean(areas) if areas else None,
-        "loss": -np.log(probabilities[np.arange(len(labels)), labels]).mean(),
+        "log_loss": -np.log(logits.double().softmax(1).numpy()[np.arange(len(true)), true]).mean(),
+        "loss": None,
     }
 
 
-CASES = {
-    "three classes": (LOGITS, LABELS),
-    "a class that is never true": (LOGITS, LABELS.clamp(max=1)),
+def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and labels; every fifth with ties, absent classes, one class alone, constant logits."""
+    generator = torch.Generator().manual_seed(seed)
+    classes, images = 2 + seed % 7, 5 + seed
+    logits = torch.randn(images, classes, generator=generator)
+    labels = torch.randint(classes, (images,), generator=generator)
+    match seed % 5:
+        case 1:
+            logits = logits.round()
+        case 2:
+            labels = labels.clamp(max=classes // 2)
+        case 3:
+            labels = torch.full_like(labels, seed % classes)
+        case 4:
+            logits = torch.zeros_like(logits)
+    return logits, labels
+
+
+CASES = {f"seed {seed}": random_case(seed) for seed in range(50)} | {
+    "by hand": (LOGITS, LABELS),
     "a class that is never true nor predicted": (torch.cat([LOGITS, torch.full((6, 1), -9.0)], 1), LABELS),
-    "two classes": (LOGITS[:, :2], LABELS.clamp(max=1)),
-    "all of one class": (LOGITS[:3], LABELS[:3]),
+    "all right, of one class": (LOGITS[:2], LABELS[:2]),
     "one image": (LOGITS[:1], LABELS[:1]),
-    "seven classes": (torch.randn(40, 7, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 7),
     "ties of probabilities": (torch.tensor([[60.0, 0], [70, 0], [0, 80], [90, 0]]), torch.tensor([0, 1, 1, 1])),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_summary_is_the_textbooks(case):
+def test_summary_is_scikit_learns(case):
     logits, labels = CASES[case]
-    expected = by_definition(logits.double().numpy(), labels.numpy())
-    assert summary(logits, labels) == pytest.approx(expected, abs=1e-6)
+    found = summary(Multiclass(logits, labels))
+    found.pop("top5")
+    assert found == pytest.approx(by_scikit_learn(logits, labels), abs=1.5e-6)
 
 
 def test_summary_by_hand():
-    assert summary(LOGITS, LABELS) == pytest.approx(
+    assert summary(Multiclass(LOGITS, LABELS, lambda logits, labels: labels.float())) == pytest.approx(
         {
             "accuracy": 4 / 6,
             "top5": 1.0,  # there are three classes
             "macro_f1": (2 * 2 / 5 + 2 * 1 / 4 + 2 * 1 / 3) / 3,
             "macro_precision": (1 + 1 / 3 + 1) / 3,
-            "macro_recall": (2 / 3 + 1 + 1 / 2) / 3,
+            "balanced_accuracy": (2 / 3 + 1 + 1 / 2) / 3,
+            "mcc": (6 * 4 - 11) / math.sqrt((36 - 14) * (36 - 14)),
+            "kappa": (4 / 6 - 11 / 36) / (1 - 11 / 36),
             "auroc": (7 / 9 + 1 + 5.5 / 8) / 3,
-            "loss": float(torch.nn.functional.cross_entropy(LOGITS, LABELS)),
+            "log_loss": float(torch.nn.functional.cross_entropy(LOGITS, LABELS)),
+            "loss": 5 / 6,
         },
         abs=1e-6,
     )
 
 
-def test_top5():
-    logits, labels = torch.arange(7.0).repeat(7, 1), torch.arange(7)
-    assert summary(logits, labels)["top5"] == pytest.approx(5 / 7, abs=1e-6)
+@pytest.mark.parametrize("seed", range(10))
+def test_top5_is_scikit_learns_without_ties(seed):
+    logits = torch.randn(40, 9, generator=torch.Generator().manual_seed(seed))
+    expected = sklearn.metrics.top_k_accuracy_score(np.arange(40) % 9, logits.numpy(), k=5)
+    assert summary(Multiclass(logits, torch.arange(40) % 9))["top5"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_auroc_is_undefined_for_one_class_alone():
-    assert summary(LOGITS[:3], LABELS[:3])["auroc"] is None
+def test_top5_favours_no_class_among_ties():
+    labels = torch.arange(10)
+    assert summary(Multiclass(torch.zeros(10, 10), labels))["top5"] == 0.5
+    assert [summary(Multiclass(torch.zeros(1, 10), k[None]))["top5"] for k in labels] == [0.5] * 10
 
 
-def test_a_nan_is_written_as_nothing():
-    assert summary(torch.full((2, 2), math.nan), torch.tensor([0, 1]))["loss"] is None
+def test_what_is_undefined_is_none():
+    nothing = summary(Multiclass(torch.full((2, 2), math.nan), torch.tensor([0, 1])))
+    assert (nothing["log_loss"], nothing["auroc"], nothing["loss"], nothing["top5"]) == (None, None, None, 0.0)
+    assert [number(x) for x in (math.inf, math.nan, None, -1e-9, 0.12345678)] == [None, None, None, 0.0, 0.123457]
+    assert math.copysign(1, number(-1e-9)) == 1
+
+
+def test_metrics_that_sort_many_scores_are_for_the_end_unless_one_chooses(monkeypatch):
+    monkeypatch.setattr(metrics, "MANY_SCORES", LOGITS.numel())
+    scored = Multiclass(LOGITS, LABELS)
+    assert epoch_metrics(scored, "accuracy") == summary(scored)
+    monkeypatch.setattr(metrics, "MANY_SCORES", LOGITS.numel() - 1)
+    assert epoch_metrics(scored, "accuracy") == summary(scored, {"auroc"}) and "auroc" in epoch_metrics(scored, "auroc")
 
 
 def test_report():
-    found = report(LOGITS, LABELS, ("a", "b", "c"))
+    found = report(Multiclass(LOGITS, LABELS), ("a", "b", "c"))
     assert found == {
-        **summary(LOGITS, LABELS),
+        **summary(Multiclass(LOGITS, LABELS)),
         "images": 6,
+        "absent_classes": [],
         "per_class": {
             "a": {"precision": 1.0, "recall": 0.666667, "f1": 0.8, "images": 3},
             "b": {"precision": 0.333333, "recall": 1.0, "f1": 0.5, "images": 1},
@@ -104,27 +141,7 @@ def test_report():
 
 
 def test_report_of_a_class_without_images():
-    found = report(LOGITS, LABELS.clamp(max=1), ("a", "b", "c"))
+    found = report(Multiclass(LOGITS, LABELS.clamp(max=1)), ("a", "b", "c"))
     assert found["per_class"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "images": 0}
     assert found["confusion_matrix"][2] == [0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("metric", "new", "old", "expected"),
-    [
-        ("accuracy", 0.5, None, True),
-        ("accuracy", 0.6, 0.5, True),
-        ("accuracy", 0.5, 0.5, False),
-        ("auroc", 0.4, 0.5, False),
-        ("auroc", None, 0.5, False),
-        ("auroc", None, None, False),
-        ("loss", 0.4, 0.5, True),
-        ("loss", 0.6, 0.5, False),
-        ("loss", 0.5, 0.5, False),
-        ("loss", math.nan, 0.5, False),
-        ("loss", math.nan, None, False),
-        ("loss", 0.5, None, True),
-    ],
-)
-def test_better(metric, new, old, expected):
-    assert better(metric, new, old) is expected
+    assert found["absent_classes"] == ["c"]

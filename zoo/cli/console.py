@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from zoo.reporting import Reporter
+from zoo.tasks.metrics_table import measured
 
 SLOW_DATA = 0.3
 """Share of an epoch spent waiting for images above which advice is given, once a run."""
@@ -107,10 +108,7 @@ class Screen(Reporter):
             self.progress = None
 
     def epoch(self, line: Mapping[str, Any]) -> None:
-        metrics = line["validation"]
-        shown = "  ".join(
-            f"{name} {metrics[name]:.4f}" for name in ("accuracy", "macro_f1", "loss") if metrics[name] is not None
-        )
+        shown = "  ".join(f"{row.name} {value:.4f}" for row, value in measured(line["validation"]) if row.headline)
         waiting = line["waiting"] if line["streamed"] else 0.0
         waited = f"  {waiting:.0%} waiting for data".replace("%", " %") if waiting >= 0.05 else ""
         best = "  best" if line["best"] else ""

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from zoo.tasks.metrics_table import measured
+
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document on stdout.")
 
 
@@ -35,12 +37,10 @@ def _terminal_width() -> int:
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
     """The result of a split as a small table, with its weakest classes."""
-    names = ("accuracy", "top5", "macro_f1", "macro_precision", "macro_recall", "auroc", "loss")
     source = f", from {metrics['source']} ({metrics['from']})" if "source" in metrics else ""
     click.echo(f"{metrics['split']}: {metrics['images']:,} images, {len(metrics['classes'])} classes{source}")
-    for name in names:
-        if metrics.get(name) is not None:
-            click.echo(f"  {name:<16}{metrics[name]:.4f}")
+    for row, value in measured(metrics):
+        click.echo(f"  {row.name:<19}{value:.4f}")
     weakest = sorted((v["f1"], k) for k, v in metrics["per_class"].items() if v["images"] and v["f1"] is not None)[:3]
     if len(metrics["per_class"]) > 3:
         click.echo("  weakest classes " + ", ".join(f"{name} (f1 {f1:.2f})" for f1, name in weakest))

@@ -4,8 +4,7 @@ import click
 
 from zoo.cli.finetune_ import recipe_names
 from zoo.cli.output import as_json, print_json, print_table
-
-METRICS = ("accuracy", "macro_f1", "auroc", "loss")
+from zoo.tasks.metrics_table import METRICS
 
 
 @click.command()
@@ -34,15 +33,19 @@ def command(
     from shlex import quote
 
     from zoo.cli.console import Screen
+    from zoo.config.loading import load_recipe
     from zoo.verbs import probe as verb
 
     rows = verb.probe(recipe, overrides, heads or verb.HEADS, rates or verb.RATES, decays, Screen())
     if json_:
         print_json(rows)
         return 0
+    chosen = load_recipe(recipe, overrides).train.best_by
+    found = [row for row in METRICS if any(row.name in line for line in rows)]
+    shown = [row.name for row in found if row.headline or row.name == chosen]
     print_table(
-        [{**row, **{name: f"{row[name]:.4f}" for name in METRICS if name in row}, **_failed(row)} for row in rows],
-        ("head", "lr", "weight_decay", *METRICS, "best_epoch", "seconds"),
+        [{**row, **{name: f"{row[name]:.4f}" for name in shown if name in row}, **_failed(row, shown)} for row in rows],
+        ("head", "lr", "weight_decay", *shown, "best_epoch", "seconds"),
     )
     best = rows[0]
     settings = (
@@ -55,6 +58,6 @@ def command(
     return 0
 
 
-def _failed(row: dict) -> dict:
+def _failed(row: dict, shown: list[str]) -> dict:
     """What stands in the first column of figures where there are none."""
-    return {METRICS[0]: "diverged"} if "diverged" in row else {}
+    return {shown[0]: "diverged"} if "diverged" in row else {}

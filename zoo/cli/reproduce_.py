@@ -32,5 +32,9 @@ def command(name: str, overrides: tuple[str, ...], out: str | None, tolerance: f
     else:
         rows = [{k: v if isinstance(v, str) else f"{v:.4f}" for k, v in row.items()} for row in result["metrics"]]
         print_table(rows, ("metric", "published", "now", "difference"))
-        click.echo("reproduced" if result["reproduced"] else f"not reproduced: accuracy is more than {tolerance:g} off")
+        click.echo(
+            "reproduced"
+            if result["reproduced"]
+            else f"not reproduced: {result['judged_by']} is more than {tolerance:g} off"
+        )
     return int(not result["reproduced"])

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from zoo.tasks.metrics_table import METRIC_NAMES, current_name
+
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 BATCH = 64
-Metric = Literal["accuracy", "top5", "macro_f1", "macro_precision", "macro_recall", "auroc", "loss"]
+Metric = Annotated[Literal[METRIC_NAMES], BeforeValidator(current_name)]
 
 
 class Section(BaseModel):
@@ -207,7 +209,7 @@ class Train(Section):
     early_stop: EarlyStop = EarlyStop()
     """When to stop before the last epoch."""
     best_by: Metric = "accuracy"
-    """Validation metric that chooses the epoch to keep (`loss`: smallest, others: largest)."""
+    """Validation metric that chooses the epoch to keep; `zoo list metrics` says which way is better."""
     freeze_bn_stats: bool = False
     """Keep batch-norm statistics fixed even where weights train; better on small data."""
     cache_features: bool = True

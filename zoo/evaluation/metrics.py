@@ -1,81 +1,60 @@
-"""Metrics of a split, computed by torchmetrics on every sample once."""
+"""Metrics of a split from logits and targets: the numbers of each epoch, and the full report at the end."""
 
-from collections.abc import Sequence
-from functools import cache
-from types import ModuleType
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-import torch
-from torch.nn import functional as F
+from torch import Tensor
 
-LARGER_IS_BETTER = {"accuracy", "top5", "macro_f1", "macro_precision", "macro_recall", "auroc"}
+from zoo.evaluation import multiclass, multilabel
+from zoo.evaluation.multiclass import Multiclass
+from zoo.evaluation.multilabel import Multilabel
 
-
-@cache
-def torchmetrics() -> ModuleType:
-    """Its functions for classification, imported when first used: that takes a second, which no first step waits for."""
-    from torchmetrics.functional import classification
-
-    return classification
-
-
-def summary(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float | None]:
-    """Scalars of a split: logits float32 (N, K), labels int64 (N,), both on the CPU. None where undefined."""
-    tm, classes = torchmetrics(), logits.shape[1]
-    probabilities = logits.float().softmax(1)
-    arguments = {"num_classes": classes}
-    top5 = logits.topk(min(5, classes), 1).indices.eq(labels[:, None]).any(1).float().mean()
-    values = {
-        "accuracy": tm.multiclass_accuracy(logits, labels, average="micro", **arguments),
-        "top5": top5,
-        "macro_f1": tm.multiclass_f1_score(logits, labels, average="macro", **arguments),
-        "macro_precision": tm.multiclass_precision(logits, labels, average="macro", **arguments),
-        "macro_recall": tm.multiclass_recall(logits, labels, average="macro", **arguments),
-        "auroc": _auroc(probabilities, labels),
-        "loss": F.cross_entropy(logits.float(), labels),
-    }
-    return {name: _number(value) for name, value in values.items()}
+FUNCTIONS: dict[str, dict[str, Callable[[Any], Tensor | None]]] = {
+    "multiclass": multiclass.FUNCTIONS,
+    "multilabel": multilabel.FUNCTIONS,
+}
+"""Task -> metric -> its function of `Multiclass` or `Multilabel`."""
+DEAR = ("map", "auroc")
+"""Metrics that sort all scores."""
+MANY_SCORES = 10**7
+"""Scores (images times classes) above which those are left out of each epoch."""
 
 
-def report(logits: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]) -> dict[str, Any]:
+def epoch_metrics(scored: Multiclass | Multilabel, best_by: str) -> dict[str, float | None]:
+    """The metrics of one epoch's validation; those that sort many scores only if `best_by` is one of them."""
+    dear = set(DEAR) - {best_by} if scored.logits.numel() > MANY_SCORES else set()
+    return summary(scored, dear)
+
+
+def summary(scored: Multiclass | Multilabel, without: Iterable[str] = ()) -> dict[str, float | None]:
+    """Every metric of the task but those named; None where it is undefined."""
+    functions = FUNCTIONS["multiclass" if isinstance(scored, Multiclass) else "multilabel"]
+    return {name: number(function(scored)) for name, function in functions.items() if name not in set(without)}
+
+
+def report(scored: Multiclass, classes: Sequence[str]) -> dict[str, Any]:
     """The whole `metrics.json` of a split: scalars, per class, and the confusion matrix (rows are true classes)."""
-    tm, arguments = torchmetrics(), {"num_classes": len(classes), "average": None}
-    precision, recall, f1 = (
-        f(logits, labels, **arguments) for f in (tm.multiclass_precision, tm.multiclass_recall, tm.multiclass_f1_score)
-    )
-    support = torch.bincount(labels, minlength=len(classes))
+    from sklearn.metrics import (
+        confusion_matrix,
+        precision_recall_fscore_support,
+    )  # takes a second, which no step waits for
+
+    true, predicted, labels = scored.targets.numpy(), scored.predicted.numpy(), range(len(classes))
+    rows = zip(*precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0), strict=True)
     return {
-        **summary(logits, labels),
-        "images": len(labels),
+        **summary(scored),
+        "images": len(true),
+        "absent_classes": [classes[k] for k in multiclass.absent(scored.targets, len(classes))],
         "per_class": {
-            name: {
-                "precision": _number(precision[i]),
-                "recall": _number(recall[i]),
-                "f1": _number(f1[i]),
-                "images": int(support[i]),
-            }
-            for i, name in enumerate(classes)
+            name: {"precision": number(precision), "recall": number(recall), "f1": number(f1), "images": int(images)}
+            for name, (precision, recall, f1, images) in zip(classes, rows, strict=True)
         },
-        "confusion_matrix": tm.multiclass_confusion_matrix(logits, labels, num_classes=len(classes)).tolist(),
+        "confusion_matrix": confusion_matrix(true, predicted, labels=labels).tolist(),
     }
 
 
-def _auroc(probabilities: torch.Tensor, labels: torch.Tensor) -> float | None:
-    """Mean one-versus-rest area over the classes that have both positives and negatives."""
-    one_hot = F.one_hot(labels, probabilities.shape[1])
-    both = (one_hot.any(0) & (one_hot == 0).any(0)).nonzero().flatten().tolist()
-    areas = [float(torchmetrics().binary_auroc(probabilities[:, k].contiguous(), one_hot[:, k])) for k in both]
-    return float(np.mean(areas)) if areas else None
-
-
-def _number(value: Any) -> float | None:
-    number = float(value) if value is not None else None
-    return None if number is None or number != number else round(number, 6)
-
-
-def better(metric: str, new: float | None, old: float | None) -> bool:
-    """Whether `new` beats `old`; undefined never does."""
-    if new is None or new != new:
-        return False
-    return old is None or (new > old if metric in LARGER_IS_BETTER else new < old)
+def number(value: Tensor | float | None) -> float | None:
+    """A value as JSON has it, to 6 decimals; None where it is none, infinite or NaN."""
+    found = math.nan if value is None else float(value)
+    return round(found, 6) + 0.0 if math.isfinite(found) else None  # + 0.0: no -0.0

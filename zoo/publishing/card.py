@@ -10,13 +10,12 @@ from huggingface_hub import EvalResult, ModelCardData
 from zoo.config.recipe import Recipe
 from zoo.config.source_ref import SourceRef
 from zoo.plugins import OWN
+from zoo.tasks.metrics_table import measured
 
 BEGIN, END = (
     "<!-- zoo: from here on written by zoo push -->",
     "<!-- zoo: up to here; add your own text above or below -->",
 )
-MEASURED = ("accuracy", "top5", "macro_f1", "macro_precision", "macro_recall", "auroc", "loss")
-HUB_NAMES = {"macro_f1": "f1", "macro_precision": "precision", "macro_recall": "recall", "auroc": "roc_auc"}
 GPU_WATTS, CORE_WATTS = 400, 10
 """Assumed power of a GPU, and of a processor core where no GPU was used."""
 
@@ -86,7 +85,7 @@ def _header(
     bases = about.get("base", [])
     hub_bases = [base["hub_id"] for base in bases if base.get("hub_id")]
     source = SourceRef.recorded(recipe.data.source) if recipe else None
-    measured = _eval_results(metrics, source) if metrics and source else None
+    results = _eval_results(metrics, source) if metrics and source else None
     return ModelCardData(
         library_name="timm" if about.get("timm") == "model" else "timm-zoo",
         license=licence(bases) or "unknown",
@@ -94,12 +93,15 @@ def _header(
         pipeline_tag="image-classification",
         tags=["image-classification", "timm", "timm-zoo"],
         datasets=[source.hub_id] if source and source.hub_id else None,
-        metrics=[HUB_NAMES.get(m, m) for m in MEASURED if m != "loss" and metrics.get(m) is not None]
-        if metrics
-        else None,
-        model_name=(repo or about["backbone"]).rpartition("/")[2] if measured else None,
-        eval_results=measured,
+        metrics=_hub_names(metrics) if metrics else None,
+        model_name=(repo or about["backbone"]).rpartition("/")[2] if results else None,
+        eval_results=results,
     )
+
+
+def _hub_names(metrics: Mapping[str, Any]) -> list[str]:
+    """The Hub's names of what was measured, each once; a loss is no name that others know."""
+    return list(dict.fromkeys(row.hub_name for row, _ in measured(metrics) if row.higher_is_better))
 
 
 def _eval_results(metrics: Mapping[str, Any], source: SourceRef) -> list[EvalResult]:
@@ -110,12 +112,11 @@ def _eval_results(metrics: Mapping[str, Any], source: SourceRef) -> list[EvalRes
             dataset_type=source.hub_id or "image-folder",
             dataset_name=source.shown(),
             dataset_split="test",
-            metric_type=HUB_NAMES.get(name, name),
-            metric_name=name,
-            metric_value=metrics[name],
+            metric_type=row.hub_name,
+            metric_name=row.name,
+            metric_value=value,
         )
-        for name in MEASURED
-        if metrics.get(name) is not None
+        for row, value in measured(metrics)
     ]
 
 
@@ -146,7 +147,7 @@ def _own(name: str) -> str:
 def _results(metrics: Mapping[str, Any] | None, recipe: Recipe | None, pictures: bool) -> str:
     if metrics is None:
         return "## Results\n\nNothing is known about how well it does: no measurement came with the model."
-    rows = "\n".join(f"| {name} | {metrics[name]:.4f} |" for name in MEASURED if metrics.get(name) is not None)
+    rows = "\n".join(f"| {row.name} | {value:.4f} |" for row, value in measured(metrics))
     shown = "\n\n![Confusion matrix](confusion.png)\n\n![Training curves](curves.png)" if pictures else ""
     source = f" of `{_plain(SourceRef.recorded(recipe.data.source).shown())}`" if recipe else ""
     return f"## Results\n\nMeasured on {metrics['images']:,} test images{source}, each once:\n\n| metric | value |\n|---|---|\n{rows}{shown}"

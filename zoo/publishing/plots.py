@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from zoo.tasks import metrics_table
+from zoo.tasks.metrics_table import current
+
 MANY = 30
 """With more classes than this a confusion matrix shows neither names nor numbers."""
 
@@ -42,8 +45,9 @@ def draw_curves(file: Path, events: Sequence[Mapping[str, Any]], metric: str) ->
     loss.plot(number, [e["train_loss"] for e in epochs], "o-", label="training", markersize=3)
     loss.plot(number, [e["validation"]["loss"] for e in epochs], "o-", label="validation", markersize=3)
     loss.set(xlabel="epoch", title="loss")
-    score.plot(number, [e["validation"][metric] for e in epochs], "o-", color="tab:green", markersize=3)
-    score.set(xlabel="epoch", title=f"validation {metric}")
+    chosen = [current(e["validation"]).get(metric) for e in epochs]
+    score.plot(number, [float("nan") if v is None else v for v in chosen], "o-", color="tab:green", markersize=3)
+    score.set(xlabel="epoch", title=f"validation {metrics_table.metric(metric).title}")
     for axes in (loss, score):
         axes.grid(alpha=0.3)
         axes.locator_params(axis="x", integer=True)

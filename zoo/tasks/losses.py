@@ -82,6 +82,13 @@ def _smoothed(shares: Tensor, label_smoothing: float) -> Tensor:
     return shares * (1 - label_smoothing) + label_smoothing / shares.shape[-1]
 
 
+def loss_without_smoothing(train: Train) -> Loss:
+    """The recipe's loss as validation measures it, on the CPU. Raises UsageError for its options."""
+    plugin = find("loss", train.loss.name)
+    with calling(plugin, f"train.loss: '{plugin.name}' refuses its options"):
+        return plugin.load()(label_smoothing=0.0, **train.loss.options)
+
+
 def build_loss(train: Train, classes: int, device: torch.device | str = "cpu") -> Loss:
     """The recipe's loss, tried on two rows of logits. Raises UsageError for its options, PluginError for its faults."""
     plugin = find("loss", train.loss.name)

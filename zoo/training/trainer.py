@@ -13,7 +13,10 @@ from zoo.contracts import Phase
 from zoo.data.loader import TimedIterator, shuffled
 from zoo.distributed.fsdp import full_state, load_full_state
 from zoo.errors import Interrupted, NonFiniteLoss, RunError
-from zoo.evaluation.metrics import better, summary
+from zoo.evaluation.metrics import epoch_metrics
+from zoo.evaluation.multiclass import Multiclass
+from zoo.tasks.losses import loss_without_smoothing
+from zoo.tasks.metrics_table import better
 from zoo.training import checkpoint
 from zoo.training.checkpoint_writer import CheckpointWriter, Snapshot
 from zoo.training.optim import pack_state, unpack_state
@@ -39,6 +42,7 @@ class Trainer:
         self.recipe, self.processes, self.reporter = inputs.recipe, inputs.processes, inputs.reporter
         self.saver = CheckpointWriter(folder, inputs.recipe.train.checkpoint_s, inputs.processes)
         self.progress = Progress()
+        self.validation_loss = loss_without_smoothing(self.recipe.train)
         self.best: dict[str, torch.Tensor] = {}
         self.waiting = 0.0  # share of the epoch's time, of the steps that this process took
         self.resumed: tuple[dict, dict] | None = None
@@ -165,7 +169,7 @@ class Trainer:
         """Measure, log, and keep the weights if they are the best so far."""
         progress, metric = self.progress, self.recipe.train.best_by
         labels = torch.from_numpy(runner.validation.labels)
-        metrics = summary(runner.logits(), labels)
+        metrics = epoch_metrics(Multiclass(runner.logits(), labels, self.validation_loss), metric)
         loss_sum, seen = self.processes.all_reduce_sum(progress.loss_sum, progress.seen)
         if better(metric, metrics[metric], progress.best) or not self.best:
             progress.best, progress.best_epoch, progress.best_metrics = metrics[metric], progress.epochs + 1, metrics

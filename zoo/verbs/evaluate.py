@@ -17,10 +17,12 @@ from zoo.data.source import SPLIT_NAMES
 from zoo.distributed.processes import Processes
 from zoo.errors import UnknownName, UsageError
 from zoo.evaluation.metrics import report
+from zoo.evaluation.multiclass import Multiclass
 from zoo.hub.download import local
 from zoo.models.saved import load
 from zoo.reporting import Reporter
 from zoo.storage.run_folder import Run
+from zoo.tasks.losses import Loss, loss_without_smoothing
 from zoo.training.failures import translate_memory_errors
 from zoo.training.inputs import decode_split
 
@@ -62,7 +64,8 @@ def evaluate(
     if faults:
         reporter.warn(f"skipped {unreadable(list(faults.values()), len(part))}")
     good = np.setdiff1d(np.arange(len(part)), list(faults))
-    metrics = report(logits[good], torch.from_numpy(part.labels[good]), classifier.classes)
+    scored = Multiclass(logits[good], torch.from_numpy(part.labels[good]), _trained_loss(folder))
+    metrics = report(scored, classifier.classes)
     return {
         **metrics,
         "split": split,
@@ -79,7 +82,7 @@ def _recipe(folder: Path, overrides: list[str]) -> tuple[Recipe, bool]:
         if section != "data" or key.partition(".")[0] not in KEYS:
             keys = ", ".join(f"data.{k}" for k in KEYS)
             raise UsageError(f"'{override}': evaluate takes other data only ({keys}), as in data.source=PATH")
-    run = Run(folder if Run(folder).recipe.is_file() else folder.parent)
+    run = _run(folder)
     sourced = any(o.startswith("data.source=") for o in overrides)
     if not run.recipe.is_file():
         if not sourced:
@@ -89,3 +92,14 @@ def _recipe(folder: Path, overrides: list[str]) -> tuple[Recipe, bool]:
     if SourceRef.recorded(own.data.source).is_same(SourceRef.parse(recipe.data.source)):
         return recipe, False
     return read_recipe(run.recipe, [*OF_ANOTHER, "data.splits={}", *overrides]), True
+
+
+def _run(folder: Path) -> Run:
+    """The run that a folder is, or that its model belongs to, whether or not there is one."""
+    return Run(folder if Run(folder).recipe.is_file() else folder.parent)
+
+
+def _trained_loss(folder: Path) -> Loss | None:
+    """The loss that the run trained by; None for a model folder without a run."""
+    run = _run(folder)
+    return loss_without_smoothing(read_recipe(run.recipe).train) if run.recipe.is_file() else None

@@ -18,6 +18,7 @@ from zoo.data.loader import ImageLoader
 from zoo.distributed.processes import Processes, broadcast_value
 from zoo.errors import DataError, DiskFull, Interrupted, RunError
 from zoo.evaluation.metrics import report
+from zoo.evaluation.multiclass import Multiclass
 from zoo.models.mode import evaluating
 from zoo.models.saved import save_model
 from zoo.publishing.card import model_card
@@ -25,6 +26,7 @@ from zoo.reporting import Reporter
 from zoo.storage.atomic import write_text
 from zoo.storage.feature_cache import budget
 from zoo.storage.run_folder import Run, default_folder
+from zoo.tasks.losses import loss_without_smoothing
 from zoo.training import checkpoint
 from zoo.training.failures import translate_compile_errors, translate_lost_process, translate_memory_errors
 from zoo.training.feature_plan import FrozenSplits, plan_splits, split_names
@@ -260,4 +262,5 @@ def _test(setup: Setup, processes: Processes, reporter: Reporter) -> dict[str, A
             setup.model, loader, len(split), 2 * setup.recipe.data.batch_size, reporter.advance
         )
     reporter.finish()
-    return report(logits, torch.from_numpy(split.labels), setup.data.classes)
+    loss = loss_without_smoothing(setup.recipe.train)
+    return report(Multiclass(logits, torch.from_numpy(split.labels), loss), setup.data.classes)

@@ -11,8 +11,8 @@ from zoo.config.loading import load_recipe
 from zoo.config.recipe import Recipe
 from zoo.distributed.processes import Processes
 from zoo.errors import NonFiniteLoss, UsageError
-from zoo.evaluation.metrics import LARGER_IS_BETTER
 from zoo.reporting import Reporter
+from zoo.tasks import metrics_table
 from zoo.training.failures import translate_memory_errors
 from zoo.training.feature_plan import plan_splits
 from zoo.training.inputs import TrainingInputs, prepare
@@ -55,7 +55,7 @@ def probe(
         rows = [row for inputs, setup in _prepared(tried, reporter) for row in _rows(inputs, setup, settings, stop)]
     if all("diverged" in row for row in rows):
         raise NonFiniteLoss(rows[-1]["diverged"])
-    sign = -1 if metric in LARGER_IS_BETTER else 1
+    sign = -1 if metrics_table.metric(metric).higher_is_better else 1
     return sorted(rows, key=lambda row: sign * row.get(metric, math.inf * sign))
 
 

@@ -9,9 +9,8 @@ from zoo.config.loading import read_recipe
 from zoo.errors import ModelError
 from zoo.hub.download import fetch
 from zoo.reporting import Reporter
+from zoo.tasks.metrics_table import current, measured, metric
 from zoo.verbs.finetune import finetune
-
-COMPARED = ("accuracy", "top5", "macro_f1", "macro_precision", "macro_recall", "auroc", "loss")
 
 
 def reproduce(
@@ -23,26 +22,27 @@ def reproduce(
 ) -> dict[str, Any]:
     """Train the recipe published with `user/name[@revision]` again and compare its test metrics.
 
-    overrides: `key=value`, as where the data lie on this machine; tolerance: largest difference in accuracy that still
-    counts as reproduced. Raises ZooError.
+    overrides: `key=value`, as where the data lie on this machine; tolerance: largest difference in the task's
+    first metric, accuracy or mAP, that still counts as reproduced. Raises ZooError.
     """
     fetched = fetch(name)
     recipe, metrics = fetched.folder / "recipe.yaml", fetched.folder / "metrics.json"
     if not recipe.is_file() or not metrics.is_file():
         raise ModelError(f"{fetched.repo} holds no recipe.yaml and metrics.json; it was not pushed from a run")
-    published = json.loads(metrics.read_text(encoding="utf-8"))
+    published = current(json.loads(metrics.read_text(encoding="utf-8")))
     now = finetune(read_recipe(recipe, overrides), out=out, reporter=reporter)
     rows = [
-        {"metric": key, "published": published[key], "now": now[key], "difference": now[key] - published[key]}
-        for key in COMPARED
-        if isinstance(published.get(key), int | float) and now.get(key) is not None
+        {"metric": row.name, "published": value, "now": now[row.name], "difference": now[row.name] - value}
+        for row, value in measured(published)
+        if now.get(row.name) is not None
     ]
-    off = max((abs(row["difference"]) for row in rows if row["metric"] == "accuracy"), default=None)
+    judge = next((row for row in rows if metric(row["metric"]).headline), None)
     return {
         "repository": fetched.repo,
         "revision": fetched.revision,
         "run": now["run"],
         "metrics": rows,
         "tolerance": tolerance,
-        "reproduced": off is not None and off <= tolerance,
+        "judged_by": judge["metric"] if judge else None,
+        "reproduced": judge is not None and abs(judge["difference"]) <= tolerance,
     }
