@@ -29,7 +29,7 @@ def test_a_fault_is_noticed_by_its_tests_and_by_no_others(tmp_path):
 
 
 def test_a_text_that_is_gone_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="stands 0 times in zoo/data/split.py"):
+    with pytest.raises(ValueError, match=r"stands 0 times in zoo/data/split\.py"):
         is_noticed(replace(FAULTS[0], file="zoo/data/split.py", old="gone"), tmp_path)
 
 

@@ -63,4 +63,4 @@ def test_validation_of_two_processes_sees_one_set_of_statistics(tmp_path):
     done("finetune", "--recipe", tiny(tmp_path), "--out", tmp_path / "run", "--processes", 2, *settings)
     seen = json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]
     alone = here("evaluate", tmp_path / "run", "--split", "validation", "--json")
-    assert abs(json.loads(alone.stdout)["loss"] - seen["loss"]) < 1e-4
+    assert abs(json.loads(alone.stdout)["log_loss"] - seen["log_loss"]) < 1e-4

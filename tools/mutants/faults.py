@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+LIST = Path(__file__).with_name("faults.toml")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Fault:
         path.write_text(text.replace(self.old, self.new), encoding="utf-8")
 
 
-def read_faults(path: Path = Path(__file__).with_name("faults.toml")) -> list[Fault]:
+def read_faults(path: Path = LIST) -> list[Fault]:
     """All faults of the list, in its order."""
     rows = tomllib.loads(path.read_text(encoding="utf-8"))["fault"]
     return [Fault(row["name"], row["file"], row["old"], row["new"], tuple(row["tests"])) for row in rows]
