@@ -25,7 +25,7 @@ def test_plugins_of_every_kind_with_their_contract(install):
     kinds = ("backbones", "heads", "schedules", "adapters", "losses", "optimizers", "sources")
     parts = {kind: {"odd": "zoo_odd:part"} for kind in kinds}
     install("zoo-odd", version="2.1", files={"zoo_odd.py": "ZOO_CONTRACT = '>=1'\nraise SystemExit"}, **parts)
-    model = {"backbone": "odd", "head": "odd", "adapter": "odd", "beside": ["resnet18", "zoo-odd:odd"]}
+    model = {"backbone": "odd", "head": "odd", "adapter": "odd", "concat": ["resnet18", "zoo-odd:odd"]}
     recipe = Recipe.model_validate(
         {
             "model": model,

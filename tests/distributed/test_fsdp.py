@@ -12,7 +12,7 @@ from torch import nn
 from zoo.distributed.fsdp import full_state, full_tensor, is_sharded, load_full_state, reshard_like, shard_units
 from zoo.verbs.finetune import finetune
 
-SPREAD = ["--processes", 2, "train.shard=true"]
+SPREAD = ["--processes", 2, "train.fsdp=true"]
 ALIKE = ["optim.clip_norm=null", "train.channels_last=false"]
 """Norms of parts are added in another order, and parts are contiguous: all that differs."""
 
@@ -151,7 +151,7 @@ def test_spread_or_not_gives_the_same_weights(settings: list[str], tmp_path: Pat
 
 def test_one_process_has_nobody_to_share_with(tmp_path: Path) -> None:
     for name, shard in (("whole", "false"), ("spread", "true")):
-        finetune(str(tiny(tmp_path)), [f"train.shard={shard}"], out=tmp_path / name)
+        finetune(str(tiny(tmp_path)), [f"train.fsdp={shard}"], out=tmp_path / name)
     assert weights_hash(tmp_path / "spread") == weights_hash(tmp_path / "whole")
 
 
@@ -169,7 +169,7 @@ def test_a_killed_spread_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 def test_each_process_holds_its_part(tmp_path: Path) -> None:
     (tmp_path / "held.py").write_text(HELD)
-    settings = ["schedule=none", "train.shard=true", "train.ema=0.9", "train.epochs=1", "train.accumulation=2"]
+    settings = ["schedule=none", "train.fsdp=true", "train.ema=0.9", "train.epochs=1", "train.accumulation=2"]
     result = torchrun(tmp_path / "held.py", tiny(tmp_path), tmp_path, *settings)
     assert result.returncode == 0, result.stderr
     held = [json.loads((tmp_path / f"held{rank}.json").read_text()) for rank in (0, 1)]
@@ -183,7 +183,7 @@ def test_each_process_holds_its_part(tmp_path: Path) -> None:
 
 def test_the_plan_counts_a_part(tmp_path: Path) -> None:
     dry = ["finetune", "--recipe", tiny(tmp_path), "schedule=none", "--dry-run", "--json"]
-    alone = json.loads(here(*dry, "train.shard=true").stdout)["memory_bytes"]["weights_and_optimiser"]
+    alone = json.loads(here(*dry, "train.fsdp=true").stdout)["memory_bytes"]["weights_and_optimiser"]
     parted = json.loads(done(*dry, *SPREAD).stdout)["memory_bytes"]["weights_and_optimiser"]
     assert parted == alone // 2
 

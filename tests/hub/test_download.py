@@ -241,7 +241,7 @@ def test_a_hostile_configuration(files, why, tmp_path):
         ({"backbone": "timm:resnet1000"}, "timm has no architecture 'resnet1000'. Did you mean 'resnet200'?"),
         ({"backbone": "hf-hub:bob/evil"}, "the backbone 'hf-hub:bob/evil' would be fetched from elsewhere"),
         ({"backbone": "local-dir:/etc"}, "the backbone 'local-dir:/etc' would be fetched from elsewhere"),
-        ({"beside": ["hf-hub:bob/evil"]}, "the backbone 'hf-hub:bob/evil' would be fetched from elsewhere"),
+        ({"concat": ["hf-hub:bob/evil"]}, "the backbone 'hf-hub:bob/evil' would be fetched from elsewhere"),
         ({"backbone": "zoo-x:net"}, "the backbone 'zoo-x:net' is a plugin's. If you trust it: pip install zoo-x"),
         ({"backbone": 3}, "zoo.backbone: Input should be a valid string"),
         ({"head": {"name": "evil"}}, "unknown head 'evil'."),

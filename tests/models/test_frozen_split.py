@@ -130,5 +130,5 @@ def test_no_cut_that_changes_the_logits(kind):
 
 
 def test_several_backbones_are_not_cut():
-    model = classifier("test_resnet", head="mlp", beside=["test_efficientnet"])
+    model = classifier("test_resnet", head="mlp", concat=["test_efficientnet"])
     assert cut_below(model, parameter_groups(model, 32), 2, 32) is None

@@ -95,7 +95,7 @@ def test_config_says_how_to_use_the_model(tmp_path):
         "top": "replace",
         "insert": None,
         "cut": None,
-        "beside": [],
+        "concat": [],
         "outputs": None,
         "classes": list(CLASSES),
         "image_size": 32,

@@ -27,7 +27,7 @@ WAYS = {
     "insert on a stack": {"insert": 6, "top": "stack"},
     "cut": {"cut": "layer2"},
     "cut under an mlp": {"cut": "layer2", "head": {"name": "mlp", "hidden": 8}},
-    "beside": {"beside": ["test_vit", "test_convnext"]},
+    "concat": {"concat": ["test_vit", "test_convnext"]},
 }
 CUTS = {  # family: (stage, image size)
     "resnet18": ("layer3", 32),
@@ -177,14 +177,14 @@ def test_backbones_side_by_side_see_images_normalised_as_each_was_pretrained():
 
 
 def test_stages_of_backbones_side_by_side_are_joined_from_the_top_down():
-    groups = parameter_groups(classifier("test_resnet", beside=["test_vit"]), 32)
+    groups = parameter_groups(classifier("test_resnet", concat=["test_vit"]), 32)
     stems = {name.split(".")[2] for name in groups["stem"]}
     assert len(stems) == 1, "the deeper one begins alone"
     *_, last, _ = groups.values()
     assert {name.split(".")[2] for name in last} == {"0", "1"}
 
 
-@pytest.mark.parametrize("way", ["stack", "insert", "cut", "beside"])
+@pytest.mark.parametrize("way", ["stack", "insert", "cut", "concat"])
 def test_features_are_cached_under_every_way(way):
     model = classifier(**WAYS[way]).eval()
     cut = halves(model, images())
@@ -202,8 +202,8 @@ def test_a_backbone_whose_features_are_a_list_is_read_at_its_last_map(backbone):
 FAULTS = {
     "{backbone: test_resnet, top: keep, head: mlp}": "model.head: model.top=keep keeps the backbone's own classifier; leave model.head out",
     "{backbone: test_resnet, top: stack, cut: layer2}": "model.cut: goes with model.top=replace only, found 'stack': no classifier is left to stack",
-    "{backbone: test_resnet, beside: [test_vit], cut: layer2}": "model.cut: cannot be combined with model.beside",
-    "{backbone: test_resnet, beside: ['local-dir:x']}": "model.beside: takes timm names and plugin backbones, found 'local-dir:x'",
+    "{backbone: test_resnet, concat: [test_vit], cut: layer2}": "model.cut: cannot be combined with model.concat",
+    "{backbone: test_resnet, concat: ['local-dir:x']}": "model.concat: takes timm names and plugin backbones, found 'local-dir:x'",
     "{backbone: test_resnet, top: sideways}": "model.top: expected 'replace', 'stack' or 'keep', found 'sideways'",
     "{backbone: test_resnet, insert: 0}": "model.insert: expected greater than or equal to 1, found 0",
 }
@@ -221,7 +221,7 @@ def test_a_model_that_cannot_be_cut_says_so():
         build_classifier(spec("test_resnet", cut="fc"), 5, 32)
 
 
-@pytest.mark.parametrize("way", ["stack", "insert", "cut", "beside"])
+@pytest.mark.parametrize("way", ["stack", "insert", "cut", "concat"])
 def test_every_way_trains_resumes_its_plan_and_predicts(way, tmp_path):
     settings = [f"model.{key}={json.dumps(value)}" for key, value in WAYS[way].items()]
     out = tmp_path / "run"

@@ -65,7 +65,7 @@ def test_where_phases_are_cut(settings, expected, tmp_path):
 
 
 def test_a_model_that_cannot_be_cut_says_so(tmp_path):
-    found, notes = planned(tmp_path, *STILL, "model.beside=[test_efficientnet]", "model.head=mlp")
+    found, notes = planned(tmp_path, *STILL, "model.concat=[test_efficientnet]", "model.head=mlp")
     assert found == ["forward_features", None, None, None]
     text = "what is frozen runs in every epoch, since no single tensor crosses between it and the rest of a Classifier"
     assert notes == [f"phase {number}: {text}" for number in (2, 3)]

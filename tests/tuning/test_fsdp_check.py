@@ -10,17 +10,17 @@ from zoo.errors import UsageError
 from zoo.tuning import fsdp_check
 
 REFUSED = {
-    "optim.name=cadamw": "optim.name: 'cadamw' cannot be spread over processes (train.shard): aten.clamp_",
-    "optim.name=adafactorbv": "optim.name: 'adafactorbv' cannot be spread over processes (train.shard): ",
-    "optim.name=novograd": "optim.name: 'novograd' cannot be spread over processes (train.shard): AssertionError. Try adamw",
-    "model.backbone=dm_nfnet_f0": "model.backbone: 'dm_nfnet_f0' cannot be spread over processes (train.shard): fully_shard",
+    "optim.name=cadamw": "optim.name: 'cadamw' cannot be sharded over processes (train.fsdp): aten.clamp_",
+    "optim.name=adafactorbv": "optim.name: 'adafactorbv' cannot be sharded over processes (train.fsdp): ",
+    "optim.name=novograd": "optim.name: 'novograd' cannot be sharded over processes (train.fsdp): AssertionError. Try adamw",
+    "model.backbone=dm_nfnet_f0": "model.backbone: 'dm_nfnet_f0' cannot be sharded over processes (train.fsdp): fully_shard",
 }
 
 
 @pytest.mark.parametrize("setting", REFUSED)
 def test_what_cannot_be_spread_is_named_before_there_is_a_folder(setting: str, tmp_path: Path) -> None:
     result = run(
-        "finetune", "--recipe", tiny(tmp_path), "--processes", 2, "train.shard=true", setting, "--out", tmp_path / "run"
+        "finetune", "--recipe", tiny(tmp_path), "--processes", 2, "train.fsdp=true", setting, "--out", tmp_path / "run"
     )
     assert result.returncode == 2 and result.stderr.startswith(f"error: {REFUSED[setting]}")
     assert result.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
@@ -30,11 +30,11 @@ def test_what_cannot_be_spread_is_named_before_there_is_a_folder(setting: str, t
     ("sections", "said"),
     [
         ({"train": {"compile": True}},
-         "train.compile: a model that is spread (train.shard) is not compiled. Pass train.compile=false"),
+         "train.compile: a sharded model (train.fsdp) is not compiled. Pass train.compile=false"),
         ({"train": {"channels_last": True}},
-         "train.channels_last: weights that are spread (train.shard) are not. Pass train.channels_last=false"),
+         "train.channels_last: sharded weights (train.fsdp) are contiguous. Pass train.channels_last=false"),
         ({"data": {"batch_size": "auto"}},
-         "data.batch_size: auto tries the whole model, not one that is spread (train.shard). "
+         "data.batch_size: auto tries the whole model, not a sharded one (train.fsdp). "
          "Pass a number, as data.batch_size=64"),
     ],
 )  # fmt: skip

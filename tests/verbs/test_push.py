@@ -22,9 +22,9 @@ KINDS = {
     "lora": ["model.backbone=test_vit", "model.adapter={name: lora, rank: 2}"],
     "cut": ["model.cut=layer2"],
     "stacked": ["model.top=stack"],
-    "beside": ["model.beside=[test_efficientnet]"],
+    "concat": ["model.concat=[test_efficientnet]"],
 }
-TIMM = {"mlp": "features", "stacked": "features", "cut": "nothing", "beside": "nothing"}
+TIMM = {"mlp": "features", "stacked": "features", "cut": "nothing", "concat": "nothing"}
 """What plain timm loads of those that it does not load whole."""
 TINY = (
     *("model.backbone=test_resnet", "model.pretrained=false", "data.limit=40", "data.image_size=32"),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from zoo.config import yaml12
 from zoo.config.catalog import find_recipe
 from zoo.config.recipe import Named, Part, Recipe, Section, sections
+from zoo.config.renamed import RENAMED, is_stored, rename_keys
 from zoo.contracts import HEAD
 from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean, nearest
 from zoo.plugins import KINDS, OWN, find, find_backbone, resolve
@@ -36,22 +37,31 @@ UNNAMED = {path: name for path in PARTS if (name := default_name(path))}
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe called `name` (or in the file `name`) with `key=value` overrides. Raises RecipeError: all faults."""
-    return read_recipe(find_recipe(name), overrides)
+    path = find_recipe(name)
+    return read_recipe(path, overrides, stored=is_stored(path))
 
 
-def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe in a YAML file with `key=value` overrides. Raises RecipeError with all faults."""
+def read_stored_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read the recipe of a run folder or a repository, also one that an earlier version wrote. Raises RecipeError."""
+    return read_recipe(path, overrides, stored=True)
+
+
+def read_recipe(path: Path, overrides: Iterable[str] = (), stored: bool = False) -> Recipe:
+    """The recipe in a YAML file with `key=value` overrides. Raises RecipeError with all faults.
+
+    stored: a run wrote the file, so keys that were renamed since are read under their names of today.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise RecipeError([f"{path}: not UTF-8 text (byte {error.start}); save the recipe as UTF-8"]) from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse_recipe(text, str(path), overrides)
+    return parse_recipe(text, str(path), overrides, stored)
 
 
-def parse_recipe(text: str, label: str, overrides: Iterable[str] = ()) -> Recipe:
-    """A recipe from YAML text; `label` names it in faults."""
+def parse_recipe(text: str, label: str, overrides: Iterable[str] = (), stored: bool = False) -> Recipe:
+    """A recipe from YAML text; `label` names it in faults. stored: as in `read_recipe`."""
     try:
         tree, lines = yaml12.parse(text)
     except yaml12.YamlFault as fault:
@@ -59,6 +69,7 @@ def parse_recipe(text: str, label: str, overrides: Iterable[str] = ()) -> Recipe
     if not isinstance(tree, dict):
         found = "nothing" if tree is None else f"a {'list' if isinstance(tree, list) else 'value'}"
         raise RecipeError([f"{label}: a recipe is a mapping with the keys model and data, found {found}"])
+    tree = rename_keys(tree) if stored else tree
     where = {path: f"{label}:{line}" for path, line in lines.items()}
     # The whole before its parts, and a part's name before its options, whatever order they were typed in.
     for path, value in sorted(
@@ -151,6 +162,8 @@ def _sentence(error: Mapping[str, Any], *others: Mapping[str, Any]) -> str:
     """What is wrong with one key in the user's words; `others`: pydantic's errors for further members of a union."""
     kind, context, found = error["type"], error.get("ctx", {}), error["input"]
     if kind == "extra_forbidden":
+        if new := RENAMED.get(tuple(map(str, error["loc"]))):
+            return f"unknown key. It is called '{'.'.join(new)}' now"
         name, known = str(error["loc"][-1]), _keys_beside(error["loc"])
         hint = nearest(name, known) or _elsewhere(name) or did_you_mean(name, known)
         return f"unknown key.{hint or ' See them all: zoo show --schema'}"
@@ -234,26 +247,26 @@ def _schedule_faults(recipe: Recipe) -> Iterable[tuple[tuple[str, ...], str]]:
 
 
 def _transfer_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
-    """Ways of transfer that do not go together, and backbones put beside that nothing carries."""
+    """Ways of transfer that do not go together, and names of further backbones that nothing carries."""
     model = tree.get("model")
     if not isinstance(model, Mapping):
         return
-    top, beside = model.get("top", "replace"), model.get("beside") or []
+    top, concat = model.get("top", "replace"), model.get("concat") or []
     if top == "keep" and model.get("head", "linear") not in ("linear", {"name": "linear"}):
         yield ("model", "head"), "model.top=keep keeps the backbone's own classifier; leave model.head out"
-    for key in ("cut", "beside"):
+    for key in ("cut", "concat"):
         if model.get(key) and top != "replace":
             yield ("model", key), f"goes with model.top=replace only, found '{top}': no classifier is left to {top}"
-    if model.get("cut") and beside:
-        yield ("model", "cut"), "cannot be combined with model.beside"
-    if model.get("adapter") and beside:
-        yield ("model", "adapter"), "adapts one backbone and cannot be combined with model.beside"
-    for name in beside if isinstance(beside, list) else []:
+    if model.get("cut") and concat:
+        yield ("model", "cut"), "cannot be combined with model.concat"
+    if model.get("adapter") and concat:
+        yield ("model", "adapter"), "adapts one backbone and cannot be combined with model.concat"
+    for name in concat if isinstance(concat, list) else []:
         try:
             if isinstance(name, str) and find_backbone(name) is None and name.startswith(("local-dir:", "hf-hub:")):
-                yield ("model", "beside"), f"takes timm names and plugin backbones, found '{name}'"
+                yield ("model", "concat"), f"takes timm names and plugin backbones, found '{name}'"
         except ZooError as error:
-            yield ("model", "beside"), str(error)
+            yield ("model", "concat"), str(error)
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -65,8 +65,8 @@ class Model(Section):
     """Width of a residual bottleneck put in before the head or, with `top: keep`, before the kept classifier."""
     cut: str | None = None
     """Use the backbone up to this stage only (`layer3`, `denseblock3`, `blocks.5`); a name it has not lists those it has."""
-    beside: list[str] = []
-    """Further backbones whose pooled features are put beside the first's; together with `linear-probe` they are cached."""
+    concat: list[str] = []
+    """Further backbones whose pooled features are concatenated with the first's; `linear-probe` caches them."""
     adapter: Part | None = None
     """New parameters inside a backbone that stays as it came, merged into it at the end (`{name: lora, rank: 8}`)."""
     in_chans: Literal[1, 3] = 3
@@ -220,8 +220,8 @@ class Train(Section):
     """Memory format that convolutions like best; `auto` is `true` unless the other is measured to be clearly faster."""
     compile: Literal["auto", "reduce-overhead"] | bool = "auto"
     """`torch.compile` the model (`reduce-overhead`: by CUDA graphs); `auto` tries it in runs of over an hour."""
-    shard: bool = False
-    """Spread weights, gradients and optimiser state over the processes (FSDP2), for models too large for each GPU."""
+    fsdp: bool = False
+    """Shard weights, gradients and optimiser state over the processes (FSDP2), for models too large for each GPU."""
     checkpoint_s: Annotated[float, Field(ge=0)] = 60.0
     """Seconds between checkpoints inside a phase; 0 is every step. Phases always end with one."""
 

@@ -15,7 +15,7 @@ from zoo.storage.atomic import write_text
 from zoo.timm_index import cache_folder
 
 READERS = (
-    *("config/recipe.py", "config/loading.py", "config/yaml12.py", "plugins/signature.py"),
+    *("config/recipe.py", "config/loading.py", "config/renamed.py", "config/yaml12.py", "plugins/signature.py"),
     *("contracts.py", "schedules/__init__.py"),
 )
 """What reads a recipe: when one of these changes, nothing kept counts any more."""

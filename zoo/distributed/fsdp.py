@@ -1,4 +1,4 @@
-"""FSDP2: weights, gradients and optimiser state spread over the processes, for models too large for one device with them.
+"""FSDP2: shards weights, gradients and optimiser state over the processes, for models too large for one device.
 
 torch's own `fully_shard`, since Accelerate's way to it serves GPUs only and takes batch-norm buffers for weights.
 """
@@ -19,10 +19,10 @@ LARGE = 1_000_000
 
 
 def shard_units(model: nn.Module, example: torch.Tensor) -> list[str]:
-    """Names of the parts that are gathered one after another, inner ones first; what is left is gathered with the whole.
+    """Names of the modules that FSDP gathers one by one, inner ones first; the rest is gathered with the whole model.
 
     They are modules that the model calls on `example`, with layers of their own or large: members of containers, however
-    deep, and the outermost of others. A part whose weights are also others' is none.
+    deep, and the outermost of others. A module whose weights others share is left out.
     """
     called: set[nn.Module] = set()
     hooks = [m.register_forward_pre_hook(lambda module, _: called.add(module)) for m in model.modules()]
@@ -57,7 +57,7 @@ def _is_unit(module: nn.Module) -> bool:
 
 
 def shard(model: nn.Module, units: Sequence[str], device: torch.device) -> nn.Module:
-    """The model, on the CPU until now, in parts on the processes' devices; `units` are gathered one at a time to compute."""
+    """Shard a model that is on the CPU over the processes' devices; `units` are gathered one at a time to compute."""
     model.to(memory_format=torch.contiguous_format)
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     for name in units:
@@ -66,12 +66,15 @@ def shard(model: nn.Module, units: Sequence[str], device: torch.device) -> nn.Mo
 
 
 def is_sharded(tensor: torch.Tensor) -> bool:
-    """Whether each process has its part of it."""
+    """Whether each process holds a shard of it only."""
     return isinstance(tensor, DTensor)
 
 
 def full_tensor(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
-    """The tensor; one that is spread is gathered on the CPU, for which every process must ask, also one that wants none of it."""
+    """Gather a DTensor on the CPU; return any other tensor as it is.
+
+    Collective: call it on every rank, with wanted=False where the result is not needed (an empty tensor comes back).
+    """
     if not is_sharded(tensor):
         return tensor
     gathered = tensor.full_tensor()
@@ -79,18 +82,18 @@ def full_tensor(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
 
 
 def full_state(model: nn.Module, wanted: bool = True) -> dict[str, torch.Tensor]:
-    """The state of a model, spread or not, in whole tensors."""
+    """The state dict of a model, sharded or not, in full tensors. Collective where it is sharded."""
     return {name: full_tensor(tensor, wanted) for name, tensor in model.state_dict().items()}
 
 
 def reshard_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """A whole tensor as `other` lies in memory; this process's part of it where `other` is spread."""
+    """Lay out a full tensor as `other` lies in memory; where `other` is sharded, keep this process's shard of it."""
     if is_sharded(other):
         return distribute_tensor(tensor.to(other.device), other.device_mesh, other.placements)
     return torch.empty_like(other, dtype=tensor.dtype).copy_(tensor)
 
 
 def load_full_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Load whole tensors into a model, spread or not."""
+    """Load full tensors into a model, sharded or not."""
     own = model.state_dict()
     model.load_state_dict({name: reshard_like(tensor, own[name]) for name, tensor in state.items()})

@@ -56,7 +56,7 @@ class Processes:
         return self if precision == self.precision else Processes(precision, self.folder)
 
     def prepare(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """A module and its optimiser, so that processes exchange gradients; one that is spread does by itself."""
+        """Wrap a module and its optimiser so that processes exchange gradients; a sharded module does so by itself."""
         if isinstance(module, FSDPModule):
             return module, self.accelerator.prepare_optimizer(optimizer)
         with warnings.catch_warnings():  # Accelerate hands torch the older of two names
@@ -64,13 +64,13 @@ class Processes:
             return self.accelerator.prepare(module, optimizer)
 
     def uses_fsdp(self, train: Train) -> bool:
-        """Whether a recipe's model is spread over the processes, of which there must be several."""
-        return train.shard and self.size > 1
+        """Whether a recipe shards its model over the processes, of which there must be several."""
+        return train.fsdp and self.size > 1
 
     def gradient_sync(self, wrapped: nn.Module, wanted: bool) -> AbstractContextManager:
         """Context of a forward and backward pass after which processes exchange gradients, or gather more first.
 
-        What is spread always does, for a process has no room for all gradients.
+        A sharded module always exchanges them, for a process has no room for all gradients.
         """
         return nullcontext() if wanted or isinstance(wrapped, FSDPModule) else self.accelerator.no_sync(wrapped)
 

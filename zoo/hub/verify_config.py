@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config.recipe import Model, Named
+from zoo.config.renamed import rename_model_keys
 from zoo.errors import ModelError, UsageError, did_you_mean
 from zoo.plugins import find, find_backbone
 from zoo.timm_index import timm_models
@@ -83,13 +84,14 @@ def _shapes(path: Path, repo: str) -> list[tuple[int, ...]]:
 
 def _spec(about: Mapping[str, Any]) -> Model:
     """The model that a `zoo` section describes, types checked."""
+    about = rename_model_keys(about)
     try:
         return Model(
             pretrained=False,
             head=Named(**_mapping(about, "head")),
             **{
                 key: about[key]
-                for key in ("backbone", "options", "in_chans", "top", "insert", "cut", "beside")
+                for key in ("backbone", "options", "in_chans", "top", "insert", "cut", "concat")
                 if key in about
             },
         )
@@ -99,7 +101,7 @@ def _spec(about: Mapping[str, Any]) -> Model:
 
 
 def _check_parts(spec: Model, about: Mapping[str, Any], largest: int) -> None:
-    for name in (spec.backbone, *spec.beside):
+    for name in (spec.backbone, *spec.concat):
         _check_backbone(name)
     try:
         find("head", spec.head.name)

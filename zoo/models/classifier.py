@@ -59,7 +59,7 @@ def _with_head(
     backbone: nn.Module, factory: Callable, spec: Model, num_classes: int, size: int, weights: bool
 ) -> nn.Module:
     """The backbone, read as the recipe says, under a new head."""
-    plain = spec.top == "replace" and not (spec.insert or spec.cut or spec.beside)
+    plain = spec.top == "replace" and not (spec.insert or spec.cut or spec.concat)
     native = getattr(factory, "native", False)
     if native and plain and (model := _native(backbone, factory, spec, num_classes, size)) is not None:
         return model
@@ -87,14 +87,14 @@ def _reader(backbone: nn.Module, spec: Model, size: int, weights: bool) -> nn.Mo
     for member in (members := [backbone, *(build_backbone(other, size, weights) for other in _others(spec))]):
         if hasattr(member, "reset_classifier"):
             member.reset_classifier(0)
-    if spec.beside:
+    if spec.concat:
         return transfer.ConcatBackbones(members, spec.in_chans)
     features = _run(backbone, backbone.forward_features, size, spec.in_chans)
     return backbone if isinstance(features, torch.Tensor) else transfer.Intermediate(backbone, -1)
 
 
 def _others(spec: Model) -> list[Model]:
-    return [Model(backbone=name, pretrained=bool(spec.pretrained), in_chans=spec.in_chans) for name in spec.beside]
+    return [Model(backbone=name, pretrained=bool(spec.pretrained), in_chans=spec.in_chans) for name in spec.concat]
 
 
 def _kept(backbone: nn.Module, spec: Model, num_classes: int, size: int) -> nn.Module:

@@ -23,6 +23,7 @@ from timm.models._hub import save_config_for_hf
 from torch import nn
 
 from zoo.config.recipe import Model, Named, Recipe
+from zoo.config.renamed import rename_model_keys
 from zoo.contracts import API_VERSION
 from zoo.data.decoding import UnreadableImage
 from zoo.data.image_store import EvalTransform
@@ -156,7 +157,7 @@ def _config(
         "options": options,
         "in_chans": view.channels,
         "head": {"name": find("head", recipe.model.head.name).full_name, **recipe.model.head.options},
-        **recipe.model.model_dump(include={"top", "insert", "cut", "beside"}),
+        **recipe.model.model_dump(include={"top", "insert", "cut", "concat"}),
         "outputs": {"replace": None, "keep": len(classes), "stack": backbone.num_classes}[recipe.model.top],
         "classes": list(classes),
         "image_size": view.size,
@@ -172,7 +173,7 @@ def _bases(model: nn.Module, spec: Model) -> list[dict[str, Any]]:
     backbone = _parts(model)["model"]
     models = [member.backbone for member in backbone.members] if isinstance(backbone, ConcatBackbones) else [backbone]
     bases = []
-    for name, one in zip([spec.backbone, *spec.beside], models, strict=True):
+    for name, one in zip([spec.backbone, *spec.concat], models, strict=True):
         cfg, own = config(one), spec.pretrained is True
         weights = "pretrained" if own else "file" if spec.pretrained else "random"
         known = {"hub_id": cfg.get("hf_hub_id"), "license": cfg.get("license")} if own else {}
@@ -224,13 +225,14 @@ def load(folder: str | Path) -> ImageClassifier:
 
 
 def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:
+    about = rename_model_keys(about)
     spec = Model(
         backbone=about["backbone"],
         pretrained=False,
         options=about["options"],
         head=Named(**about["head"]),
         in_chans=about["in_chans"],
-        **{key: about[key] for key in ("top", "insert", "cut", "beside") if key in about},
+        **{key: about[key] for key in ("top", "insert", "cut", "concat") if key in about},
     )
 
     def build() -> nn.Module:

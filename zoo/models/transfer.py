@@ -4,7 +4,7 @@
     stack     images -> stages -> features -> classifier -> [head]        `PretrainedLogits`
     insert    images -> stages -> features -> [block] -> head or classifier   `PreLogits`, `Bottleneck`, `WithAdapterBlock`
     cut       images -> stages up to a named one -> [head]                `FrozenSplit`
-    beside    images -> backbone 1, backbone 2, ... -> features -> [head] `ConcatBackbones`
+    concat    images -> backbone 1, backbone 2, ... -> features -> [head] `ConcatBackbones`
 
 What stands in brackets is new and belongs to the group `head`.
 """

@@ -70,7 +70,7 @@ KINDS: dict[str, Kind] = {
             contracts.Backbone,
             key="model.backbone",
             options_key="model.options",
-            more_keys=("model.beside",),
+            more_keys=("model.concat",),
             checks="zoo.testing.backbone",
             columns=("name", "owner"),
             timm=timm_models,

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow.parquet
 import torch
 
-from zoo.config.loading import dump_recipe, read_recipe
+from zoo.config.loading import dump_recipe, read_stored_recipe
 from zoo.config.recipe import Recipe
 from zoo.config.source_ref import SourceRef
 from zoo.data.source import SAMPLES
@@ -98,7 +98,7 @@ def _model_and_run(source: Path) -> tuple[Path, Run | None]:
 
 def _stage_run(run: Run, folder: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
     """Recipe, metrics, environment and pictures, without what names this machine's folders."""
-    recipe = read_recipe(run.recipe)
+    recipe = read_stored_recipe(run.recipe)
     (folder / "recipe.yaml").write_text(dump_recipe(_without_folders(recipe)), encoding="utf-8")
     metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
     metrics.pop("run", None)
@@ -115,8 +115,8 @@ def _without_folders(recipe: Recipe) -> Recipe:
     """The recipe with the last part of each path alone, since the folders above it concern nobody else."""
     model, data = recipe.model, recipe.data
     pretrained = Path(model.pretrained).name if isinstance(model.pretrained, str) else model.pretrained
-    names = [without_folders(name) for name in (model.backbone, *model.beside)]
-    update = {"pretrained": pretrained, "backbone": names[0], "beside": names[1:]}
+    names = [without_folders(name) for name in (model.backbone, *model.concat)]
+    update = {"pretrained": pretrained, "backbone": names[0], "concat": names[1:]}
     return recipe.model_copy(
         update={
             "model": model.model_copy(update=update),

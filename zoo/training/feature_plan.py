@@ -60,7 +60,7 @@ def _find_split(setup: Setup, phase: Phase, example: torch.Tensor) -> FrozenSpli
 
 
 def _is_worth_it(phase: Phase, recipe: Recipe) -> bool:
-    return repeats_images(phase, recipe) and not recipe.train.compiles and not recipe.train.shard
+    return repeats_images(phase, recipe) and not recipe.train.compiles and not recipe.train.fsdp
 
 
 def repeats_images(phase: Phase, recipe: Recipe) -> bool:
@@ -79,8 +79,8 @@ def _objection(phase: Phase, recipe: Recipe) -> str:
         return "since mixup and cutmix blend images anew each time"
     if train.compiles:
         return "since a compiled model runs as a whole; train.compile=false keeps its features"
-    if train.shard:
-        return "since a model that is spread runs as a whole; train.shard=false keeps its features"
+    if train.fsdp:
+        return "since a sharded model runs as a whole; train.fsdp=false keeps its features"
     return f"since train.views={train.views} is no less than its {phase.epochs} epochs"
 
 

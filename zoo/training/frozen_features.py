@@ -138,7 +138,7 @@ class Features:
             "backbone": self.spec.backbone,
             "images": len(images.labels),
             "read": self.split.last,
-            "model": self.spec.model_dump(include={"options", "in_chans", "top", "insert", "cut", "beside", "adapter"}),
+            "model": self.spec.model_dump(include={"options", "in_chans", "top", "insert", "cut", "concat", "adapter"}),
             "plugin": str(plugin or ""),
             "weights": _weights_digest(self.split),
             "pixels": images.pixels.digest,

@@ -20,7 +20,7 @@ from zoo.training.freezing import is_matrix, select_trainable
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 """Have a kernel that steps all tensors at once, on a CPU three times as fast as one by one (torch 2.15).
 
-SGD's does not take weights that are spread over processes.
+SGD's does not take sharded weights.
 """
 DEPTH = 12
 """Groups of depth to which layer decay is normalised, a ViT-B's number of blocks."""
@@ -125,7 +125,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 def pack_state(optimizer: torch.optim.Optimizer, wanted: bool = True) -> tuple[dict[str, torch.Tensor], dict]:
     """Optimiser state as (tensors by `path.of.keys`, JSON-able rest), without code or pickle.
 
-    Of weights that are spread all processes must ask for it, also one that has no use for it: then wanted is False.
+    Collective where weights are sharded: call it on every rank, with wanted=False where the result is not needed.
     """
     tensors: dict[str, torch.Tensor] = {}
     packed = {key: _packed(value, key, tensors) for key, value in optimizer.state_dict().items()}

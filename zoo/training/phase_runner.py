@@ -27,7 +27,7 @@ from zoo.training.optim import build_optimizer, set_lr
 class PhaseRunner:
     """A phase: `module` is what trains (the model, or its top on cached features), `wrapped` what processes made of it.
 
-    model: the whole model as it is during the phase; one that is spread over the processes stands in for the material's.
+    model: the whole model as it is during the phase; a sharded copy stands in for `inputs.model`.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class PhaseRunner:
         self.ema = self._average()
         self.model = self.module = shard(deepcopy(inputs.model), units, device)
         if self.ema:
-            self.ema.foreach = False  # its lists would mix tensors that are spread with others
+            self.ema.foreach = False  # its lists would mix sharded tensors with others
             self.ema.module = shard(self.ema.module, units, device)
 
     def _inputs(self, start: int, check_interrupt: Callable[[], None]) -> tuple[nn.Module, Loader, Loader]:

@@ -150,7 +150,7 @@ def steps_per_epoch(images: int, recipe: Recipe) -> int:
 def training_bytes(model: nn.Module, plans: list[PhasePlan], shards: int = 1) -> int:
     """A process's memory of weights, gradients and two optimiser moments in the largest phase, activations not counted.
 
-    parts: processes over which phases that run the whole model spread it.
+    shards: processes over which phases that run the whole model shard it.
     """
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     return max((weights + 3 * 4 * p.trainable) // (shards if p.split_point is None else 1) for p in plans)

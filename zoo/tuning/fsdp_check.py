@@ -1,4 +1,4 @@
-"""Whether a recipe's model and optimiser can be spread over the processes, tried before the run begins."""
+"""Tries before a run whether the recipe's model and optimiser can be sharded over the processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,34 +23,32 @@ SIDES = (32, 48)
 
 
 def check_shardable(setup: Setup, processes: Processes) -> None:
-    """Raises UsageError for what cannot be had of weights that are spread, which all processes ask at once."""
+    """Refuse what sharded weights cannot do. Collective: call it on every rank. Raises UsageError."""
     _check_settings(setup.recipe)
     with preserve_generators(processes.device):
-        with _told("optim.name", f"'{setup.recipe.optim.name}'", "adamw"):
+        with _naming("optim.name", f"'{setup.recipe.optim.name}'", "adamw"):
             _try_optimizer(setup.recipe.optim, processes.device)
-        with _told("model.backbone", f"'{setup.recipe.model.backbone}'", "train.shard=false"):
+        with _naming("model.backbone", f"'{setup.recipe.model.backbone}'", "train.fsdp=false"):
             _try_model(setup, processes)
 
 
 def _check_settings(recipe: Recipe) -> None:
     if recipe.train.compiles:
-        raise UsageError(
-            "train.compile: a model that is spread (train.shard) is not compiled. Pass train.compile=false"
-        )
+        raise UsageError("train.compile: a sharded model (train.fsdp) is not compiled. Pass train.compile=false")
     if recipe.train.channels_last is True:
         raise UsageError(
-            "train.channels_last: weights that are spread (train.shard) are not. Pass train.channels_last=false"
+            "train.channels_last: sharded weights (train.fsdp) are contiguous. Pass train.channels_last=false"
         )
     if recipe.data.batch_size == "auto":
         raise UsageError(
-            "data.batch_size: auto tries the whole model, not one that is spread (train.shard). "
+            "data.batch_size: auto tries the whole model, not a sharded one (train.fsdp). "
             "Pass a number, as data.batch_size=64"
         )
 
 
 @contextmanager
-def _told(key: str, name: str, instead: str) -> Iterator[None]:
-    """Whatever goes wrong, said of the key that caused it."""
+def _naming(key: str, name: str, instead: str) -> Iterator[None]:
+    """Turn any failure into a UsageError about the key that caused it."""
     try:
         yield
     except (UsageError, torch.OutOfMemoryError):
@@ -58,7 +56,7 @@ def _told(key: str, name: str, instead: str) -> Iterator[None]:
     except Exception as error:
         why = first_line(error) or type(error).__name__
         raise UsageError(
-            f"{key}: {name} cannot be spread over processes (train.shard): {why}. Try {instead}"
+            f"{key}: {name} cannot be sharded over processes (train.fsdp): {why}. Try {instead}"
         ) from error
 
 

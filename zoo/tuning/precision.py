@@ -62,7 +62,7 @@ def decide(formats: list[ComputeFormat], ms: dict[str, list[float]]) -> ComputeF
 def choose(setup: Setup, processes: Processes) -> PrecisionChoice:
     """The fastest way that the recipe leaves open. Nothing of `parts` changes but the device the model is on.
 
-    A model that is spread is too large to be tried, and each process's part of it is contiguous.
+    A sharded model is too large to be tried, and each process's shard of it is contiguous.
     """
     if processes.uses_fsdp(setup.recipe.train):
         return PrecisionChoice(ComputeFormat(resolve_precision(setup.recipe.train.precision), False))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zoo.config.loading import read_data, read_recipe
+from zoo.config.loading import read_data, read_stored_recipe
 from zoo.config.recipe import Recipe
 from zoo.config.source_ref import SourceRef
 from zoo.data.dataset import load_foreign, load_split
@@ -88,10 +88,10 @@ def _recipe(folder: Path, overrides: list[str]) -> tuple[Recipe, bool]:
         if not sourced:
             raise UsageError(f"'{folder}' is a model folder without a run; say what to evaluate on: data.source=PATH")
         return read_data(overrides), True
-    own, recipe = read_recipe(run.recipe), read_recipe(run.recipe, overrides)
+    own, recipe = read_stored_recipe(run.recipe), read_stored_recipe(run.recipe, overrides)
     if SourceRef.recorded(own.data.source).is_same(SourceRef.parse(recipe.data.source)):
         return recipe, False
-    return read_recipe(run.recipe, [*OF_ANOTHER, "data.splits={}", *overrides]), True
+    return read_stored_recipe(run.recipe, [*OF_ANOTHER, "data.splits={}", *overrides]), True
 
 
 def _run(folder: Path) -> Run:
@@ -102,4 +102,4 @@ def _run(folder: Path) -> Run:
 def _trained_loss(folder: Path) -> Loss | None:
     """The loss that the run trained by; None for a model folder without a run."""
     run = _run(folder)
-    return loss_without_smoothing(read_recipe(run.recipe).train) if run.recipe.is_file() else None
+    return loss_without_smoothing(read_stored_recipe(run.recipe).train) if run.recipe.is_file() else None

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from zoo.config.environment import environment
-from zoo.config.loading import dump_recipe, load_recipe, read_recipe
+from zoo.config.loading import dump_recipe, load_recipe, read_stored_recipe
 from zoo.config.recipe import Recipe
 from zoo.config.source_ref import SourceRef
 from zoo.data.loader import ImageLoader
@@ -79,7 +79,7 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
     run.check_started()
     if run.finished:
         raise RunError(f"{run.folder} is finished; see its result: zoo evaluate {run.folder}")
-    recipe = read_recipe(run.recipe)
+    recipe = read_stored_recipe(run.recipe)
     with StopFlag() as stop, translate_memory_errors(recipe), ExitStack() as held:
         processes = Processes(recipe.train.precision, run.folder)
         held.enter_context(translate_lost_process(run, processes))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from zoo.config.loading import read_recipe
+from zoo.config.loading import read_stored_recipe
 from zoo.errors import ModelError
 from zoo.hub.download import fetch
 from zoo.reporting import Reporter
@@ -30,7 +30,7 @@ def reproduce(
     if not recipe.is_file() or not metrics.is_file():
         raise ModelError(f"{fetched.repo} holds no recipe.yaml and metrics.json; it was not pushed from a run")
     published = current(json.loads(metrics.read_text(encoding="utf-8")))
-    now = finetune(read_recipe(recipe, overrides), out=out, reporter=reporter)
+    now = finetune(read_stored_recipe(recipe, overrides), out=out, reporter=reporter)
     rows = [
         {"metric": row.name, "published": value, "now": now[row.name], "difference": now[row.name] - value}
         for row, value in measured(published)
