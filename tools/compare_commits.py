@@ -4,12 +4,12 @@ python tools/compare_commits.py BEFORE                    BEFORE against the fil
 python tools/compare_commits.py BEFORE AFTER              two commits
 python tools/compare_commits.py BEFORE --runs mixup,ema   some of the runs
 
-Weights are compared by names and bytes, a fixed list of metrics to 1e-6, and the recipes. Names that changed between
-versions stand in compare/renamed.py, the runs in compare/runs.py. Each difference is a line. Recipe keys that only AFTER
-has are listed, but are no difference. Exit code 0: all is equal; 1: something differs, or a run failed; 2: usage.
+Weights are compared by names and bytes, a fixed list of metrics to the sixth decimal, and the recipes. Names that changed
+between versions stand in compare/renamed.py, the runs in compare/runs.py. Each difference is a line. Recipe keys that only
+AFTER has are listed, but are no difference. Exit code 0: all is equal; 1: something differs, or a run failed; 2: usage.
 
-Each commit is checked out in a temporary worktree and runs with the packages of the Python that runs this script. Both
-train at the same time, on one thread each.
+Each commit is checked out in a temporary worktree and runs with the packages of the Python that runs this script: they
+have to be there for both. Both train at the same time, on one thread each.
 """
 
 import argparse

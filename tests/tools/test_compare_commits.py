@@ -43,7 +43,7 @@ def before(tmp_path: Path) -> Path:
 
 
 def test_equal_runs_have_no_difference_and_the_clock_is_none(before: Path, tmp_path: Path) -> None:
-    after = finished(tmp_path / "after", metrics={**METRICS, "seconds": 2.0, "accuracy": 0.5 + 1e-8})
+    after = finished(tmp_path / "after", metrics={**METRICS, "seconds": 2.0, "accuracy": 0.500001})
     assert compare_runs(before, after) == []
 
 
