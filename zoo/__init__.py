@@ -11,13 +11,13 @@ Imports point down only (a test says so), and the light half imports no torch:
     zoo.training      setup and inputs; trainer, phases, checkpoints, optimisers
     zoo.distributed   processes, FSDP2, launch
     zoo.evaluation    metrics
-    zoo.tasks         losses
     zoo.models        classifier = backbone + head; saved models; adapters; heads
     zoo.data          sources, splits, decoding, augmentation, batches
     zoo.hub           the Hub: client, download, verification, one commit per push
+    zoo.tasks         what is asked of an image: targets, probabilities, decisions; losses
     ---- light: standard library, yaml, pydantic
     zoo.config        recipes: typed tree, catalog, YAML + key=value; environment
-    zoo.tasks.metrics_table   metrics by name: title, direction, tasks
+    zoo.tasks.metrics_table   metrics by name: title, direction, tasks;  zoo.tasks.rule  a model's stored rule of decision
     zoo.schedules     freezing schedules, planned
     zoo.plugins       entry points and signatures
     zoo.storage       run folder, atomic files, working folders, feature cache

@@ -111,7 +111,13 @@ class Loss(Protocol):
     """Entry-point group `zoo.losses`: builds the function that training makes small."""
 
     def __call__(self, *, label_smoothing: float = 0.0, **options: Any) -> "Callable[[Tensor, Tensor], Tensor]":
-        """Returns (logits (B, K), targets) -> loss per image (B,); targets are class indices (B,) or shares (B, K)."""
+        """Returns (logits (B, K), targets) -> loss per image (B,); targets are class indices (B,) or shares (B, K).
+
+        With `task: multilabel` targets are labels (B, K) between 0 and 1. A factory, or what it returns, may say
+        `per_class = True`: then the loss is (B, K), and the zoo leaves unknown labels out and takes the mean over the
+        others; unknown ones are 0 in the targets. A factory with a parameter `task` gets the task's name, and one with
+        an attribute `tasks` (names) is used for those only.
+        """
 
 
 class OptimizerFactory(Protocol):

@@ -6,7 +6,7 @@ from zoo.config.environment import parts_named, plugins_used
 from zoo.config.recipe import Recipe
 from zoo.plugins import zoo_version
 
-LEAST = {"model": {"backbone": "resnet18"}, "data": {"source": "x"}}
+LEAST = {"model": {"backbone": "resnet18"}, "data": {"source": "x"}, "train": {"loss": "cross-entropy"}}
 OURS = {"owner": "timm-zoo", "version": zoo_version(), "contract": ""}
 TIMMS = {"owner": "timm", "version": version("timm"), "contract": ""}
 

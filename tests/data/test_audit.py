@@ -13,6 +13,7 @@ from zoo.data.audit import ImageInfo, duplicates, kinds, look_at, sizes, speed
 from zoo.data.dataset import ImageData, Split, load_data
 from zoo.data.decoding import Header
 from zoo.data.image_store import EncodedImages, EvalTransform
+from zoo.tasks.task import find_task
 
 NAMES = ("cat", "owl")
 
@@ -53,13 +54,13 @@ def test_every_oddity_is_named(tree: Callable[..., Path], picture: Callable[...,
 def test_twins_are_told_across_splits_and_classes_only() -> None:
     header = Header("PNG", "RGB", (1, 1), 1)
     looks = [
-        ImageInfo("train", 0, 0, "a", header, b"1"),
-        ImageInfo("train", 1, 0, "b", header, b"1"),
-        ImageInfo("train", 2, 1, "c", header, b"1"),
-        ImageInfo("test", 0, 0, "d", header, b"1"),
-        ImageInfo("test", 1, 0, "e", header, b"2"),
-        ImageInfo("test", 2, 0, "f", fault="the file is empty"),
-        ImageInfo("test", 3, 1, "g", fault="the file is empty"),
+        ImageInfo("train", 0, (0,), "a", header, b"1"),
+        ImageInfo("train", 1, (0,), "b", header, b"1"),
+        ImageInfo("train", 2, (1,), "c", header, b"1"),
+        ImageInfo("test", 0, (0,), "d", header, b"1"),
+        ImageInfo("test", 1, (0,), "e", header, b"2"),
+        ImageInfo("test", 2, (0,), "f", fault="the file is empty"),
+        ImageInfo("test", 3, (1,), "g", fault="the file is empty"),
     ]
     assert duplicates(looks, NAMES) == {"c": "the same as a (train, cat)", "d": "the same as a (train, cat)"}
 
@@ -75,7 +76,7 @@ def test_large_sets_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "SAMPLE", 50)
     splits = {name: Split(np.zeros(n, dtype=np.int64), EncodedImages(n, grey, str), "x") for name, n in
               (("train", 800), ("validation", 2), ("test", 198))}  # fmt: skip
-    looks = look_at(ImageData(NAMES, splits, ""), EvalTransform(8, 1.0, 1), lambda done: None)
+    looks = look_at(ImageData(find_task("multiclass"), NAMES, splits, ""), EvalTransform(8, 1.0, 1), lambda done: None)
     counts = {name: [look.index for look in looks if look.split == name] for name in splits}
     assert {name: len(at) for name, at in counts.items()} == {"train": 40, "validation": 1, "test": 9}
     assert (counts["train"][0], counts["train"][-1]) == (0, 799)
@@ -85,7 +86,9 @@ def test_large_sets_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_speed_is_of_what_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "TIMED_S", 0.01)
     split = Split(np.zeros(30, dtype=np.int64), EncodedImages(30, grey, str), "x")
-    looks = look_at(ImageData(NAMES, {"train": split}, ""), EvalTransform(8, 1.0, 1), lambda done: None)
+    looks = look_at(
+        ImageData(find_task("multiclass"), NAMES, {"train": split}, ""), EvalTransform(8, 1.0, 1), lambda done: None
+    )
     assert sum(bool(look.fault) for look in looks) == 3
     assert speed(split, looks, EvalTransform(8, 1.0, 1), 3) > 0
     assert speed(split, [look for look in looks if look.fault], EvalTransform(8, 1.0, 1), 2) == 0

@@ -85,10 +85,10 @@ def test_splits_are_found_or_carved(counts: dict[str, int], keys: dict, found: d
     names = [{split.encoded.name(i) for i in range(len(split))} for split in data.splits.values()]
     assert sum(map(len, names)) == len(set.union(*names)) == sum(count for count, _ in found.values())
     for split in data.splits.values():
-        assert split.labels.dtype == np.int64
+        assert split.targets.dtype == np.int64
         for i, record in enumerate(split.encoded.read(range(len(split)))):
             assert record["path"] == split.encoded.name(i)
-            assert data.classes[split.labels[i]] in Path(record["path"]).parts
+            assert data.classes[split.targets[i]] in Path(record["path"]).parts
     assert data.record() == {
         "fingerprint": data.fingerprint,
         "classes": 2,
@@ -118,8 +118,8 @@ def test_labels_of_every_type(kind: Any, labels: list, classes: tuple, saved: Ca
     data = load(saved(kind, train=labels * 5, validation=labels, test=labels[::-1]))
     assert data.classes == classes
     expected = [classes.index(str(v)) if kind is not PETS else v for v in labels]
-    assert data.splits["validation"].labels.tolist() == expected
-    assert data.splits["test"].labels.tolist() == expected[::-1]
+    assert data.splits["validation"].targets.tolist() == expected
+    assert data.splits["test"].targets.tolist() == expected[::-1]
     assert data.splits["test"].encoded.name(1) == "row 1 of the split 'test'"
 
 
@@ -138,7 +138,7 @@ def test_images_as_records_bytes_and_paths(tmp_path: Path, picture: Callable[...
         train = load(tmp_path / "set", image_column=column, label_column="label").splits["train"]
         for i, record in enumerate(train.encoded.read(range(2))):
             row = next(k for k, image in enumerate(pictures) if image == decode(record).pixels)
-            assert row % 2 == train.labels[i]
+            assert row % 2 == train.targets[i]
             assert train.encoded.name(i) == (files[row] if named else f"row {row} of the split 'train'")
 
 
@@ -231,7 +231,7 @@ def test_a_split_with_other_columns(tmp_path: Path, picture: Callable[..., Pillo
 def test_load_split_speaks_the_models_classes(tree: Tree) -> None:
     data = Data(source=str(tree({"train/cat": 3, "train/emu": 3, "test/cat": 1, "test/emu": 2})))
     part = load_split(data, 0, ("emu", "dog", "cat"))
-    assert (part.labels.tolist(), part.origin) == ([2, 0, 0], "test")
+    assert (part.targets.tolist(), part.origin) == ([2, 0, 0], "test")
     assert len(load_split(data, 0, ("emu", "dog", "cat"), "validation")) == 2
     with pytest.raises(DataError) as problem:
         load_split(data, 0, ("cat", "dog", "ewe"))
@@ -255,8 +255,8 @@ def test_load_split_speaks_the_models_classes(tree: Tree) -> None:
 )
 def test_foreign_data_are_used_whole(counts: dict, keys: dict, labels: list, origin: str, tree: Tree) -> None:
     part = load_foreign(Data(source=str(tree(counts)), **keys), 0, ("emu", "dog", "cat"))
-    assert (part.labels.tolist(), part.origin) == (labels, origin)
-    assert part.labels.dtype == np.int64
+    assert (part.targets.tolist(), part.origin) == (labels, origin)
+    assert part.targets.dtype == np.int64
     assert len({part.encoded.name(i) for i in range(len(part))}) == len(part) == part.encoded.count
 
 
@@ -297,6 +297,6 @@ def test_foreign_data_that_cannot_be_used(
 def test_only_the_classes_that_foreign_data_use_must_be_the_models(saved: Callable[..., Path]) -> None:
     letters = ClassLabel(names=list("abc"))
     data = Data(source=str(saved(letters, train=[0, 2, 2])))
-    assert load_foreign(data, 0, ("c", "a")).labels.tolist() == [1, 0, 0]
+    assert load_foreign(data, 0, ("c", "a")).targets.tolist() == [1, 0, 0]
     text = Data(source=str(saved(Value("string"), train=["b", "a"])))
-    assert load_foreign(text, 0, ("a", "b")).labels.tolist() == [1, 0]
+    assert load_foreign(text, 0, ("a", "b")).targets.tolist() == [1, 0]

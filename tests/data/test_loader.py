@@ -30,7 +30,7 @@ def test_every_image_once_with_weight_one_in_equal_shares(count: int, batch_size
             assert sum(part.count for part in parts) == len(indices)
             for part in parts:
                 assert part.valid.sum() == part.count
-                assert part.labels.tolist() == (part.indices * 10).tolist()
+                assert part.targets.tolist() == (part.indices * 10).tolist()
                 assert part.inputs[:, 0].tolist() == part.indices.tolist()
                 seen.update(i for i, valid in zip(part.indices.tolist(), part.valid.tolist(), strict=True) if valid)
         assert seen == Counter(range(count))

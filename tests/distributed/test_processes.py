@@ -110,7 +110,7 @@ def test_an_input_that_is_lost_is_noticed():
     for count, batch_size, lost in ((10, 4, 2), (3, 4, 3)):
         with pytest.raises(RunError) as caught:
             processes.predict_all(
-                lambda x: x, Short(loader.views, loader.labels, processes.device, processes.shard), count, batch_size
+                lambda x: x, Short(loader.views, loader.targets, processes.device, processes.shard), count, batch_size
             )
         assert str(caught.value) == f"{lost} of {count} images were not evaluated"
 

@@ -64,7 +64,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def every(loader: FeatureLoader | ImageLoader, epoch: int = 0) -> torch.Tensor:
-    return torch.cat([batch.inputs for batch in loader.batches(in_order(np.arange(len(loader.labels)), 24), epoch)])
+    return torch.cat([batch.inputs for batch in loader.batches(in_order(np.arange(len(loader.targets)), 24), epoch)])
 
 
 @torch.inference_mode()

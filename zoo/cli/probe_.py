@@ -42,7 +42,7 @@ def command(
         return 0
     chosen = load_recipe(recipe, overrides).train.best_by
     found = [row for row in METRICS if any(row.name in line for line in rows)]
-    shown = [row.name for row in found if row.headline or row.name == chosen]
+    shown = [row.name for row in found if row.headline or row.name == chosen]  # `auto` is a headline
     print_table(
         [{**row, **{name: f"{row[name]:.4f}" for name in shown if name in row}, **_failed(row, shown)} for row in rows],
         ("head", "lr", "weight_decay", *shown, "best_epoch", "seconds"),

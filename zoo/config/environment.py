@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from zoo.config.recipe import Named, Recipe
+from zoo.config.recipe import AUTO, Named, Recipe
 from zoo.plugins import KINDS, resolve
 
 PACKAGES = (
@@ -79,7 +79,7 @@ def parts_named(recipe: Recipe) -> list[tuple[str, str]]:
         for kind in KINDS.values()
         for key in filter(None, (kind.key, *kind.more_keys))
         for name in _names(attrgetter(key)(recipe))
-        if name.startswith(kind.prefix)
+        if name.startswith(kind.prefix) and (kind.name, name) != ("loss", AUTO)
     ]
 
 

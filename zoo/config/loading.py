@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from zoo.config import yaml12
 from zoo.config.catalog import find_recipe
-from zoo.config.recipe import Named, Part, Recipe, Section, sections
+from zoo.config.recipe import AUTO, Named, Part, Recipe, Section, sections
 from zoo.config.renamed import RENAMED, is_stored, rename_keys
 from zoo.contracts import HEAD
 from zoo.errors import RecipeError, UsageError, ZooError, did_you_mean, nearest
@@ -32,7 +32,9 @@ def default_name(path: tuple[str, ...]) -> str | None:
 
 PARTS = {kind.path: kind.name for kind in KINDS.values() if kind.key and not kind.options_key}
 """Keys that hold a part's name together with its options."""
-UNNAMED = {path: name for path in PARTS if (name := default_name(path))}
+USUAL_LOSS = "cross-entropy"
+"""What `train.loss: auto` is for most tasks; its options are checked as this one's."""
+UNNAMED = {path: USUAL_LOSS if name == AUTO else name for path in PARTS if (name := default_name(path))}
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
@@ -197,6 +199,7 @@ def _part_faults(tree: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str
         if not isinstance(spec, Mapping) or not isinstance(name := spec.get("name"), str):
             continue
         options = {key: value for key, value in spec.items() if key != "name"}
+        name = UNNAMED[path] if (path, name) == (("train", "loss"), AUTO) else name
         try:
             faults = signature(find(kind, name)).faults(f"{kind} '{name}'", options)
         except ZooError as error:

@@ -13,7 +13,9 @@ from zoo.tasks.metrics_table import METRIC_NAMES, current_name
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 BATCH = 64
-Metric = Annotated[Literal[METRIC_NAMES], BeforeValidator(current_name)]
+AUTO = "auto"
+"""Name of a loss or metric that is the task's own."""
+Metric = Annotated[Literal[AUTO, *METRIC_NAMES], BeforeValidator(current_name)]
 
 
 class Section(BaseModel):
@@ -130,6 +132,8 @@ class Data(Section):
     """Column of the images (found: the only image column)."""
     label_column: str | None = None
     """Column of the labels (found: the only class-label column, or `label`)."""
+    label_delimiter: Annotated[str, Field(min_length=1)] | None = None
+    """What separates several labels in a cell of text (`;`); null: a cell is one label. Never guessed."""
     splits: Splits = Splits()
     """Names of the splits."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -201,15 +205,15 @@ class Train(Section):
     accumulation: Positive = 1
     """Batches per optimiser step; a short last window is weighted by its images. See `data.batch_size: auto`."""
     label_smoothing: Fraction = 0.0
-    """Share of the target spread over all classes."""
-    loss: Part = Named(name="cross-entropy")
-    """What training makes small, and its options (`{name: focal, gamma: 2.0}`); `zoo list losses`."""
+    """Share s of the target spread over all classes; with `task: multilabel` targets are s/2 and 1 - s/2."""
+    loss: Part = Named(name=AUTO)
+    """What training makes small, and its options (`{name: focal, gamma: 2.0}`); `auto` is the task's own; `zoo list losses`."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
     early_stop: EarlyStop = EarlyStop()
     """When to stop before the last epoch."""
-    best_by: Metric = "accuracy"
-    """Validation metric that chooses the epoch to keep; `zoo list metrics` says which way is better."""
+    best_by: Metric = AUTO
+    """Validation metric that chooses the epoch to keep; `auto` is the task's first (accuracy, map); `zoo list metrics` says which way is better."""
     freeze_bn_stats: bool = False
     """Keep batch-norm statistics fixed even where weights train; better on small data."""
     cache_features: bool = True
@@ -238,6 +242,8 @@ class Recipe(Section):
     """What is trained."""
     data: Data
     """Which images, and how they reach the model."""
+    task: Literal["auto", "multiclass", "multilabel"] = "auto"
+    """`multiclass`: one class an image; `multilabel`: any number of labels; `auto`: what the label column holds."""
     schedule: Part = Named(name="none")
     """Freezing schedule and its options; `zoo list schedules`, `zoo show SCHEDULE`."""
     optim: Optim = Optim()

@@ -16,6 +16,7 @@ from PIL import Image
 from zoo.data.dataset import ImageData, Split
 from zoo.data.decoding import STRIP, Header, UnreadableImage, header
 from zoo.data.image_store import EvalTransform, cores
+from zoo.tasks.task import Task
 
 SAMPLE = 2000
 """At most so many pictures are looked at."""
@@ -26,11 +27,11 @@ TIMED_S = 1.0
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """One picture: whose it is, what its file says, and what is wrong. header and digest are None if it is unreadable."""
+    """One picture: its split, number and classes, what its file says, and what is wrong. header and digest are None if it is unreadable."""
 
     split: str
     index: int
-    label: int
+    labels: tuple[int, ...]
     name: str
     header: Header | None = None
     digest: bytes | None = None
@@ -46,14 +47,16 @@ def look_at(data: ImageData, view: EvalTransform, tick: Callable[[int], None]) -
         for name, split in data.splits.items():
             count = max(1, min(len(split), len(split) * SAMPLE // total))
             chosen = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
-            for look in pool.map(lambda i, name=name, split=split: _look(name, split, i, view), map(int, chosen)):
+            for look in pool.map(
+                lambda i, name=name, split=split: _look(data.task, name, split, i, view), map(int, chosen)
+            ):
                 found.append(look)
                 tick(1)
     return found
 
 
-def _look(name: str, split: Split, index: int, view: EvalTransform) -> ImageInfo:
-    about = (name, index, int(split.labels[index]), split.encoded.name(index))
+def _look(task: Task, name: str, split: Split, index: int, view: EvalTransform) -> ImageInfo:
+    about = (name, index, task.labels(split.targets[index]), split.encoded.name(index))
     record = split.encoded.read([index])[0]
     try:
         says, pixels = header(record), view(record)
@@ -85,8 +88,9 @@ def duplicates(looks: Sequence[ImageInfo], classes: Sequence[str]) -> dict[str, 
         if look.digest is None:
             continue
         other = first.setdefault(look.digest, look)
-        if (other.split, other.label) != (look.split, look.label):
-            found[look.name] = f"the same as {other.name} ({other.split}, {classes[other.label]})"
+        if (other.split, other.labels) != (look.split, look.labels):
+            shown = " + ".join(classes[k] for k in other.labels) or "no label"
+            found[look.name] = f"the same as {other.name} ({other.split}, {shown})"
     return found
 
 

@@ -1,4 +1,4 @@
-"""A data set ready to train on: three labelled splits of encoded images, one class list, and a record of how it came."""
+"""A data set ready to train on: three splits of encoded images with their targets, one class list, how it came."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Image
+from datasets import Dataset, Image
 
 from zoo.config.recipe import Data
 from zoo.data.image_store import EncodedImages
-from zoo.data.labels import absent, check_splitting_off, check_train, class_indices, class_names, unlabelled
 from zoo.data.source import SPLIT_NAMES, image_column, label_column, open_source
-from zoo.data.split import split_off, stratified
+from zoo.data.split import limited, split_off
 from zoo.errors import DataError, UnknownName
+from zoo.tasks.targets import Labels, choose_task
+from zoo.tasks.task import Task
 
 PROBES = 64
 """Images per split that enter the fingerprint."""
@@ -23,20 +24,21 @@ CARVE_SEEDS = {"test": 1, "validation": 2}
 
 @dataclass(frozen=True)
 class Split:
-    """One split: labels int64 (N,), the images still encoded, and the split they were taken from."""
+    """One split: targets as the task encodes them, int64 (N,) or float32 (N, K), the images still encoded, its origin."""
 
-    labels: np.ndarray
+    targets: np.ndarray
     encoded: EncodedImages
     origin: str
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """Splits `train`, `validation` and `test` (where asked for), the class names, warnings, and a fingerprint."""
+    """Splits `train`, `validation` and `test` of a task, the class names, a fingerprint, and warnings."""
 
+    task: Task
     classes: tuple[str, ...]
     splits: dict[str, Split]
     fingerprint: str
@@ -48,60 +50,77 @@ class ImageData:
         return {"fingerprint": self.fingerprint, "classes": len(self.classes), "splits": splits}
 
 
-def load_data(data: Data, seed: int) -> ImageData:
-    """The three splits of a recipe. Missing ones are carved from train, stratified and seeded. Raises DataError."""
+def load_data(data: Data, seed: int, task: str = "auto") -> ImageData:
+    """The three splits of a recipe. Missing ones are taken from train, stratified and seeded. Raises DataError.
+
+    task: the recipe's.
+    """
     raw = open_source(data)
     names = _assigned(raw, data)
     train = raw[names["train"]]
-    image, label = image_column(train, data.image_column), label_column(train, data.label_column)
-    classes = class_names(train, label)
+    image, labels = image_column(train, data.image_column), _labels(train, data)
+    asked = choose_task(task, train, labels)
+    classes = asked.classes(train, labels)
     blank = [
-        k for k, name in names.items() if k != "train" and not getattr(data.splits, k) and unlabelled(raw[name], label)
+        k
+        for k, name in names.items()
+        if k != "train" and not getattr(data.splits, k) and asked.unlabelled(raw[name], labels)
     ]
-    parts = {k: _rows(raw[name], name, k, image, label, classes) for k, name in names.items() if k not in blank}
-    check_train(parts["train"].labels, classes)
+    parts = {k: _rows(raw[name], name, k, image, labels, asked, classes) for k, name in names.items() if k not in blank}
     missing = [kind for kind in ("test", "validation") if kind not in parts]
-    check_splitting_off(parts["train"].labels, classes, missing)
+    warnings = [f"the split '{names[k]}' has no labels; {k} images are taken from train" for k in blank]
+    warnings += asked.check_train(parts["train"].targets, classes, missing)
     for done, kind in enumerate(missing):
         fraction, own_seed = getattr(data, f"{kind}_fraction"), seed + CARVE_SEEDS[kind]
-        kept, carved = split_off(parts["train"].labels, fraction, own_seed, leave=len(missing) - done)
-        parts[kind] = parts["train"].take(carved, f", stratified {fraction:g}, seed {own_seed}")
+        strata = asked.strata(parts["train"].targets)
+        kept, taken = split_off(strata, fraction, own_seed, leave=len(missing) - done)
+        parts[kind] = parts["train"].take(taken, f", stratified {fraction:g}, seed {own_seed}")
         parts["train"] = parts["train"].take(kept)
     if data.limit is not None:
-        parts = {kind: _limited(part, data.limit, seed) for kind, part in parts.items()}
+        parts = {kind: _limited(part, asked, data.limit, seed) for kind, part in parts.items()}
     splits = {kind: parts[kind].finished() for kind in ("train", "validation", "test")}
-    warnings = [f"the split '{names[k]}' has no labels; {k} images are taken from train" for k in blank]
     warnings += [
-        f"the {kind} split has no image of {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
+        f"the {kind} split has no image of {', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}"
         for kind, split in splits.items()
-        if (missing := absent(split.labels, classes))
+        if (absent := _absent(split, asked, classes))
     ]
-    return ImageData(classes, splits, _fingerprint(classes, splits), warnings)
+    return ImageData(asked, classes, splits, _fingerprint(classes, splits), warnings)
 
 
-def load_split(data: Data, seed: int, classes: tuple[str, ...], split: str = "test") -> Split:
-    """One split of a run's own data with labels as indices into a model's own `classes`. Raises DataError."""
-    loaded = load_data(data, seed)
+def _labels(split: Dataset, data: Data) -> Labels:
+    return Labels.of(label_column(split, data.label_column), data.label_delimiter)
+
+
+def _absent(split: Split, task: Task, classes: Sequence[str]) -> list[str]:
+    """Classes of which a split has no image."""
+    return [name for name, count in zip(classes, task.counts(split.targets, len(classes)), strict=True) if not count]
+
+
+def load_split(data: Data, seed: int, classes: tuple[str, ...], split: str = "test", task: str = "auto") -> Split:
+    """One split of a run's own data with targets for a model's own `classes`. Raises DataError."""
+    loaded = load_data(data, seed, task)
     part = loaded.splits[split]
-    return replace(part, labels=_matched(loaded.classes, classes, data)[part.labels])
+    numbers = _numbers(loaded.classes, loaded.classes, classes, data)
+    return replace(part, targets=loaded.task.renumber(part.targets, numbers, len(classes)))
 
 
-def load_foreign(data: Data, seed: int, classes: tuple[str, ...], split: str = "test") -> Split:
-    """The same of data that the model never saw: nothing is carved, and where it has no splits it serves whole.
+def load_foreign(data: Data, seed: int, classes: tuple[str, ...], split: str = "test", task: str = "auto") -> Split:
+    """The same of data that the model never saw: nothing is taken from train, and where it has no splits it serves whole.
 
     Some of the model's classes are enough. Raises DataError.
     """
     raw = open_source(data)
     name = _foreign_split(raw, data, split)
     images = raw[name]
-    image, label = image_column(images, data.image_column), label_column(images, data.label_column)
-    kind = images.features[label]
-    own = tuple(kind.names) if isinstance(kind, ClassLabel) else tuple(sorted({str(v) for v in images[label]}))
-    rows = _rows(images, name, split, image, label, own)
+    image, labels = image_column(images, data.image_column), _labels(images, data)
+    asked = choose_task(task, images, labels)
+    own = asked.own_classes(images, labels)
+    rows = _rows(images, name, split, image, labels, asked, own)
     rows = replace(rows, how=", the only split") if len(raw) == 1 else rows
-    rows = rows if data.limit is None else _limited(rows, data.limit, seed)
-    used, labels = np.unique(rows.labels, return_inverse=True)
-    return replace(rows.finished(), labels=_matched([own[k] for k in used], classes, data)[labels])
+    rows = rows if data.limit is None else _limited(rows, asked, data.limit, seed)
+    used = [label for label, count in zip(own, asked.counts(rows.targets, len(own)), strict=True) if count]
+    targets = asked.renumber(rows.targets, _numbers(own, used, classes, data), len(classes))
+    return replace(rows.finished(), targets=targets)
 
 
 def _foreign_split(raw: dict[str, Dataset], data: Data, split: str) -> str:
@@ -120,31 +139,35 @@ def _foreign_split(raw: dict[str, Dataset], data: Data, split: str) -> str:
     return found
 
 
-def _matched(names: Sequence[str], classes: tuple[str, ...], data: Data) -> np.ndarray:
-    """Where each of a data set's class names stands in a model's `classes`, int64. Raises DataError."""
-    if strange := sorted(set(names) - set(classes)):
+def _numbers(own: Sequence[str], used: Sequence[str], classes: tuple[str, ...], data: Data) -> np.ndarray:
+    """Where each of a data set's own classes stands in a model's, int64, -1 for none.
+
+    Raises DataError for a used one that the model does not have.
+    """
+    if strange := sorted(set(used) - set(classes)):
         more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
         raise DataError(
             f"data.source: '{data.source}' has the class '{strange[0]}'{more}, "
             f"which the model's {len(classes)} classes do not include. Evaluate on data of the model's own classes"
         )
-    return np.asarray([classes.index(name) for name in names], dtype=np.int64)
+    where = {name: k for k, name in enumerate(classes)}
+    return np.asarray([where.get(name, -1) for name in own], dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of the source's split `name`: their labels (N,), int64 row numbers (N,), and how they were taken."""
+    """Some rows of the source's split `name`: their targets, int64 row numbers (N,), and how they were taken."""
 
     images: Dataset
     column: str
     name: str
-    labels: np.ndarray
+    targets: np.ndarray
     numbers: np.ndarray
     how: str = ""
 
     def take(self, at: np.ndarray, how: str = "") -> "Rows":
         """The rows at these places only."""
-        return replace(self, labels=self.labels[at], numbers=self.numbers[at], how=self.how + how)
+        return replace(self, targets=self.targets[at], numbers=self.numbers[at], how=self.how + how)
 
     def read(self, indices: Sequence[int]) -> list[Any]:
         """Records `{bytes, path}`, or None."""
@@ -159,7 +182,7 @@ class Rows:
 
     def finished(self) -> Split:
         """As a Split that worker processes can be given."""
-        return Split(self.labels, EncodedImages(len(self.labels), self.read, self.called), self.name + self.how)
+        return Split(self.targets, EncodedImages(len(self.targets), self.read, self.called), self.name + self.how)
 
 
 def _assigned(raw: dict[str, Dataset], data: Data) -> dict[str, str]:
@@ -197,33 +220,36 @@ def _empty(name: str, kind: str, data: Data) -> DataError:
     )
 
 
-def _rows(split: Dataset, name: str, kind: str, image: str, label: str, classes: tuple[str, ...]) -> Rows:
-    for column in (image, label):
+def _rows(
+    split: Dataset, name: str, kind: str, image: str, labels: Labels, task: Task, classes: tuple[str, ...]
+) -> Rows:
+    for column in (image, *labels.columns):
         if column not in split.features:
             raise DataError(
                 f"the split '{name}' has no column '{column}' (columns: {', '.join(split.column_names)}). "
                 f"Rename its columns, or name another split: data.splits.{kind}=NAME"
             )
-    labels = class_indices(split, label, classes, name, kind)
+    targets = task.encode(split, labels, classes, name, kind)
     images = split.select_columns([image]).cast_column(image, Image(decode=False))
-    return Rows(images, image, name, labels, np.arange(len(labels)))
+    return Rows(images, image, name, targets, np.arange(len(targets)))
 
 
-def _limited(rows: Rows, limit: int, seed: int) -> Rows:
-    if limit >= len(rows.labels):
+def _limited(rows: Rows, task: Task, limit: int, seed: int) -> Rows:
+    if limit >= len(rows.targets):
         return rows
-    if limit < (classes := len(np.unique(rows.labels))):
+    strata = task.strata(rows.targets)
+    if strata.ndim == 1 and limit < (classes := len(np.unique(strata))):
         raise DataError(
             f"data.limit: {limit} images cannot hold all {classes} classes. Take at least data.limit={classes}"
         )
-    return rows.take(stratified(rows.labels, limit, seed), f", limited to {limit}")
+    return rows.take(limited(strata, limit, seed), f", limited to {limit}")
 
 
 def _fingerprint(classes: tuple[str, ...], splits: dict[str, Split]) -> str:
-    """sha256 over classes, labels, and a sample of images: their bytes, or the names and sizes of their files."""
+    """sha256 over classes, targets, and a sample of images: their bytes, or the names and sizes of their files."""
     digest = hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape"))
     for split in splits.values():
-        digest.update(split.labels.tobytes())
+        digest.update(split.targets.tobytes())
         probes = np.unique(np.linspace(0, len(split) - 1, PROBES).astype(int))
         for record in split.encoded.read(probes):
             digest.update(_bytes(record))

@@ -19,13 +19,14 @@ from zoo.data.transfer import alongside, on_device
 class Batch:
     """One process's share of a batch.
 
-    inputs: what the module reads, (b, ...); labels: int64 (b,); indices: int64 (b,) into the split, on the CPU.
+    inputs: what the module reads, (b, ...); targets: as the task encodes them, int64 (b,) or float32 (b, K).
+    indices: int64 (b,) into the split, on the CPU.
     valid: float32 (b,), 1 for an image, 0 for one that only fills up a short last share; count: how many are 1.
     weights: float32 (b,), the importance of each image's loss, or None where all count alike.
     """
 
     inputs: torch.Tensor
-    labels: torch.Tensor
+    targets: torch.Tensor
     indices: torch.Tensor
     valid: torch.Tensor
     count: int
@@ -94,7 +95,7 @@ class ImageLoader:
     """Batches of images: gathered, moved to the device, augmented (`how` given), normalised."""
 
     pixels: ImageStore
-    labels: np.ndarray
+    targets: np.ndarray
     normalise: Normalise
     size: int
     device: torch.device
@@ -120,7 +121,7 @@ class ImageLoader:
             at = torch.from_numpy(indices)
             yield Batch(
                 self._prepared(on_device(raw, self.device), at, epoch),
-                on_device(torch.from_numpy(self.labels[indices]), self.device),
+                on_device(torch.from_numpy(self.targets[indices]), self.device),
                 at,
                 on_device(torch.from_numpy(valid), self.device),
                 int(valid.sum()),
@@ -142,7 +143,7 @@ class FeatureLoader:
     """
 
     views: Sequence[torch.Tensor]
-    labels: np.ndarray
+    targets: np.ndarray
     device: torch.device
     shard: Shard
     first: int = 0
@@ -157,7 +158,7 @@ class FeatureLoader:
             at = torch.from_numpy(share)
             yield Batch(
                 on_device(features.index_select(0, at), self.device),
-                on_device(torch.from_numpy(self.labels[share]), self.device),
+                on_device(torch.from_numpy(self.targets[share]), self.device),
                 at,
                 on_device(torch.from_numpy(valid), self.device),
                 int(valid.sum()),

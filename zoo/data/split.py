@@ -1,4 +1,4 @@
-"""Stratified parts of a labelled set: every class keeps its share, and one seed gives one part."""
+"""Stratified parts of a labelled set: every class or label keeps its share, and one seed gives one part."""
 
 import numpy as np
 
@@ -33,10 +33,47 @@ def _shares(sizes: np.ndarray, count: int, most: np.ndarray) -> np.ndarray:
     return shares
 
 
-def split_off(labels: np.ndarray, fraction: float, seed: int, leave: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """(kept, carved): a stratified share of the rows taken out, at least one and never the last `leave` of a class.
+def evenly(strata: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Sorted indices of `count` rows in which each label has its share, near enough. strata: bool (N, K).
 
-    Every class needs more than `leave` rows.
+    The rarest label is dealt out first: each of its rows goes to the side that lacks it most (iterative stratification,
+    Sechidis et al., On the stratification of multi-label data, 2011). Rows without any label come last.
     """
-    carved = stratified(labels, max(len(np.unique(labels)), round(len(labels) * fraction)), seed, leave)
-    return np.setdiff1d(np.arange(len(labels)), carved), carved
+    total, rng = len(strata), np.random.default_rng(seed)
+    room = np.array([count, total - count], float)
+    wanted = room[:, None] * strata.mean(0)
+    side, left = np.full(total, -1), strata.sum(0)
+    order = rng.permutation(total)
+    while left.any():
+        rarest = int(np.where(left > 0, left, total + 1).argmin())
+        for row in order[strata[order, rarest] & (side[order] < 0)]:
+            lacking = np.where(room > 0, wanted[:, rarest], -np.inf)
+            best = np.flatnonzero(lacking == lacking.max())
+            chosen = best[room[best].argmax()]
+            side[row], room[chosen] = chosen, room[chosen] - 1
+            wanted[chosen] -= strata[row]
+            left -= strata[row]
+    rest = order[side[order] < 0]
+    side[rest[: int(room[0])]] = 0
+    return np.flatnonzero(side == 0)
+
+
+def limited(strata: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Sorted indices of at most `count` rows with even shares. Raises DataError where `count` is below the classes."""
+    if count >= len(strata):
+        return np.arange(len(strata))
+    return evenly(strata, count, seed) if strata.ndim == 2 else stratified(strata, count, seed)
+
+
+def split_off(strata: np.ndarray, fraction: float, seed: int, leave: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """(kept, taken): a stratified share of the rows taken out. strata: classes (N,), or labels bool (N, K).
+
+    At least one row of each class, which needs more than `leave`, and never the last `leave` of one; of labels at least
+    one row and never the last `leave` in all.
+    """
+    count = round(len(strata) * fraction)
+    if strata.ndim == 2:
+        taken = evenly(strata, min(max(1, count), len(strata) - leave), seed)
+    else:
+        taken = stratified(strata, max(len(np.unique(strata)), count), seed, leave)
+    return np.setdiff1d(np.arange(len(strata)), taken), taken

@@ -11,6 +11,7 @@ from zoo.config.recipe import Model, Named
 from zoo.config.renamed import rename_model_keys
 from zoo.errors import ModelError, UsageError, did_you_mean
 from zoo.plugins import find, find_backbone
+from zoo.tasks.rule import read_rule
 from zoo.timm_index import timm_models
 
 LARGEST = 4096
@@ -36,7 +37,9 @@ def check(folder: Path, repo: str) -> None:
         config = _read(folder / "config.json")
         about = _mapping(config, "zoo")
         _check_pictures(about, _mapping(config, "pretrained_cfg"))
-        _check_classes(about.get("classes", config.get("label_names")) or [])
+        classes = about.get("classes", config.get("label_names")) or []
+        _check_classes(classes)
+        _check_rule(about, len(classes))
         _check_numbers({key: config.get(key) for key in ("num_classes", "num_features")}, largest)
         _check_options(_mapping(config, "model_args"), largest)
         if about:
@@ -158,6 +161,13 @@ def _check_classes(classes: Any) -> None:
     for name in classes:
         if any(unicodedata.category(char) == "Cc" for char in name):
             raise Refused(f"the class name {_shown(name)} holds control characters")
+
+
+def _check_rule(about: Mapping[str, Any], classes: int) -> None:
+    try:
+        read_rule(about, classes)
+    except ModelError as error:
+        raise Refused(str(error).removeprefix("config.json: ")) from None
 
 
 def _check_pictures(about: Mapping[str, Any], cfg: Mapping[str, Any]) -> None:

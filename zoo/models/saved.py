@@ -10,7 +10,8 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,14 @@ from zoo.models.names import without_folders
 from zoo.models.transfer import ConcatBackbones, FrozenSplit, Wrapped, innermost
 from zoo.plugins import find, find_backbone
 from zoo.storage.atomic import disk_faults, sync, sync_tree
+from zoo.tasks.rule import IDENTITY, Rule, read_rule
+from zoo.tasks.task import Task, find_task
 from zoo.timm_index import timm_models
 
 SLACK = 100_000_000
 """Numbers that a model may have beyond its weights' before it is not even built; the real comparison comes later."""
+PROBLEM_TYPES = {"multilabel": "multi_label_classification"}
+"""What transformers calls a task whose classes do not exclude each other, in `config.json`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +53,8 @@ class ImageClassifier:
     """A trained model with everything needed to use it.
 
     model: images (B, C, H, W), normalised, to logits (B, K); classes: K names; view and normalise: how a picture
-    becomes an input; about: the `zoo` section of `config.json`, empty for a folder that timm wrote.
+    becomes an input; about: the `zoo` section of `config.json`, empty for a folder that timm wrote; task and rule: how
+    logits become probabilities and answers.
     """
 
     model: nn.Module
@@ -56,6 +62,8 @@ class ImageClassifier:
     view: EvalTransform
     normalise: Normalise
     about: Mapping[str, Any]
+    task: Task = field(default_factory=partial(find_task, "multiclass"))
+    rule: Rule = IDENTITY
 
     def __repr__(self) -> str:
         head = self.about.get("head", {}).get("name", "linear")
@@ -78,8 +86,11 @@ class ImageClassifier:
 
     @torch.inference_mode()
     def __call__(self, images: Any) -> torch.Tensor:
-        """Probabilities (B, K) for paths, bytes or PIL images, or for one alone (1, K)."""
-        return self.model(self.inputs(images)).float().softmax(1)
+        """Probabilities (B, K) for paths, bytes or PIL images, or for one alone (1, K), after the model's rule.
+
+        They sum to 1 where an image has one class; with several labels each has its own. Raises DataError.
+        """
+        return self.task.probabilities(self.model(self.inputs(images)), self.rule)
 
 
 def save_model(
@@ -90,10 +101,12 @@ def save_model(
     view: EvalTransform,
     normalise: Normalise,
     card: Callable[[Mapping[str, Any]], str],
+    task: str = "multiclass",
+    rule: Rule = IDENTITY,
 ) -> None:
     """Write the model folder as a whole: made beside, flushed, renamed. Raises DiskFull, RunError.
 
-    card: makes the model card from what `config.json` holds.
+    card: makes the model card from what `config.json` holds; task: its name; rule: how the model decides.
     """
     part = folder.with_name(f".part-{folder.name}")
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
@@ -103,6 +116,8 @@ def save_model(
         try:
             _write_weights(part, model)
             config = _config(part / "config.json", model, recipe, classes, view, normalise)
+            config["zoo"] |= {"task": task, **({"rule": rule.as_dict()} if rule != IDENTITY else {})}
+            config |= {"problem_type": PROBLEM_TYPES[task]} if task in PROBLEM_TYPES else {}
             (part / "config.json").write_text(json.dumps(config, indent=2))
             (part / "README.md").write_text(card(config), encoding="utf-8")
             sync_tree(part)
@@ -150,7 +165,7 @@ def _config(
         written["architecture"] = "zoo-only"  # so that plain timm refuses instead of loading a part
     written["zoo"] = {
         "contract": API_VERSION,
-        "task": "multi-class",
+        "task": "multiclass",
         "timm": readable_by_timm(model) if written["architecture"] in timm_models() else "nothing",
         "base": _bases(model, recipe.model),
         "backbone": name,
@@ -243,9 +258,16 @@ def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:
     for name, module in _parts(model).items():
         file = path / f"{name}.safetensors"
         _fill(module, read_safetensors(file), file)
+    name, rule = read_rule(about, len(about["classes"]))
     view = EvalTransform(about["image_size"], about["crop_pct"], about["in_chans"])
     return ImageClassifier(
-        model, tuple(about["classes"]), view, Normalise(tuple(about["mean"]), tuple(about["std"]), False), about
+        model,
+        tuple(about["classes"]),
+        view,
+        Normalise(tuple(about["mean"]), tuple(about["std"]), False),
+        about,
+        find_task(name),
+        rule,
     )
 
 

@@ -79,7 +79,7 @@ KINDS: dict[str, Kind] = {
         Kind("schedule", "schedules", contracts.Schedule, key="schedule", checks="zoo.testing.schedule"),
         Kind("recipe", "recipes", checks="zoo.testing.recipe"),
         Kind("adapter", "adapters", contracts.Adapter, key="model.adapter", checks="zoo.testing.adapter"),
-        Kind("loss", "losses", contracts.Loss, key="train.loss", checks="zoo.testing.loss"),
+        Kind("loss", "losses", contracts.Loss, also_given=("task",), key="train.loss", checks="zoo.testing.loss"),
         Kind(
             "optimizer",
             "optimizers",

@@ -1,1 +1,1 @@
-"""What is asked of an image, and the losses that teach it."""
+"""What is asked of an image: tasks, their stored decision rules, and the losses that fit them."""

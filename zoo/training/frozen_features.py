@@ -60,7 +60,7 @@ class Features:
         """The same images as features. epochs: those whose augmentation is cached; later ones begin anew."""
         facts = self._facts(images)
         views = [self._view({**facts, "augment": _augmentation(images, epoch)}, images, epoch) for epoch in epochs]
-        return FeatureLoader(views, images.labels, images.device, images.shard, epochs.start, images.weights)
+        return FeatureLoader(views, images.targets, images.device, images.shard, epochs.start, images.weights)
 
     def _view(self, facts: dict[str, Any], images: ImageLoader, epoch: int) -> torch.Tensor:
         key = xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True).encode())
@@ -73,9 +73,9 @@ class Features:
         features = self._opened(key)
         if features is None:
             return None
-        probes = np.unique(np.linspace(0, len(images.labels) - 1, PROBES).astype(int))
+        probes = np.unique(np.linspace(0, len(images.targets) - 1, PROBES).astype(int))
         for indices, part in self.processes.predict_batches(self.split.features, images, [probes], epoch):
-            if not self._agrees(features, len(images.labels), indices, part):
+            if not self._agrees(features, len(images.targets), indices, part):
                 self.reporter.note(
                     "cached features are not what the model gives now (was its code changed?); made anew"
                 )
@@ -93,7 +93,7 @@ class Features:
 
     def _computed(self, key: str, facts: dict[str, Any], images: ImageLoader, epoch: int) -> torch.Tensor:
         """Run the frozen part over all images, into the cache where it has room, else into memory."""
-        count = len(images.labels)
+        count = len(images.targets)
         outputs = self.processes.predict_batches(
             self.split.features, images, in_order(np.arange(count), self.batch_size), epoch
         )
@@ -136,7 +136,7 @@ class Features:
         plugin = find_backbone(self.spec.backbone)
         return {
             "backbone": self.spec.backbone,
-            "images": len(images.labels),
+            "images": len(images.targets),
             "read": self.split.last,
             "model": self.spec.model_dump(include={"options", "in_chans", "top", "insert", "cut", "concat", "adapter"}),
             "plugin": str(plugin or ""),

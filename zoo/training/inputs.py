@@ -24,6 +24,7 @@ from zoo.distributed.processes import Processes
 from zoo.errors import DataError
 from zoo.models.param_groups import Groups
 from zoo.reporting import Reporter
+from zoo.tasks.task import Task
 from zoo.training.feature_plan import FrozenSplits
 from zoo.training.setup import MEMORY_SHARE, Setup
 
@@ -44,6 +45,7 @@ class TrainingInputs:
     model: nn.Module
     groups: Groups
     splits: FrozenSplits
+    task: Task
     classes: int
     rows: np.ndarray
     train: ImageLoader
@@ -62,7 +64,7 @@ def prepare(setup: Setup, splits: FrozenSplits, processes: Processes, reporter: 
     def loader(split: Split, pixels: ImageStore, how: Augment | None = None) -> ImageLoader:
         return ImageLoader(
             pixels,
-            split.labels,
+            split.targets,
             setup.normalise,
             transform.size,
             processes.device,
@@ -84,6 +86,7 @@ def prepare(setup: Setup, splits: FrozenSplits, processes: Processes, reporter: 
         model=setup.model,
         groups=setup.groups,
         splits=splits,
+        task=setup.data.task,
         classes=len(setup.data.classes),
         rows=np.asarray([i for i in range(len(train)) if i not in faults]),
         train=loader(train, pixels, how),

@@ -6,7 +6,6 @@ from copy import deepcopy
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
-from torch.nn import functional as F
 
 from zoo.contracts import Phase
 from zoo.data.augment import mix
@@ -16,6 +15,7 @@ from zoo.distributed.fsdp import full_tensor, shard, shard_units
 from zoo.models.mode import evaluating
 from zoo.schedules.rate import lr_factor
 from zoo.tasks.losses import build_loss
+from zoo.tasks.targets import has_unknown
 from zoo.training.compiling import compile_module
 from zoo.training.feature_plan import cached_epochs, keeps_statistics
 from zoo.training.freezing import freeze, set_train_mode
@@ -58,7 +58,9 @@ class PhaseRunner:
         everything = self.split is None  # what reads kept features is small
         module = compile_module(self.module, recipe.train.compile) if everything else self.module
         self.wrapped, self.optimizer = processes.prepare(module, optimizer)
-        self.loss = build_loss(recipe.train, inputs.classes, processes.device)
+        self.loss = build_loss(
+            recipe.train, inputs.classes, processes.device, inputs.task, has_unknown(inputs.train.targets)
+        )
 
     def _average(self) -> ModelEmaV3 | None:
         """A moving average that begins at the weights as they are, where the recipe wants one."""
@@ -118,9 +120,9 @@ class PhaseRunner:
     def _targets(self, batch: Batch, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         how = self.inputs.recipe.data.augment
         if self.split is not None or not how.mixes:
-            return batch.inputs, batch.labels
-        one_hot = F.one_hot(batch.labels, self.inputs.classes).float()
-        return mix(batch.inputs, one_hot, how, self.inputs.recipe.train.seed, epoch, number)
+            return batch.inputs, batch.targets
+        soft = self.inputs.task.soft(batch.targets, self.inputs.classes)
+        return mix(batch.inputs, soft, how, self.inputs.recipe.train.seed, epoch, number)
 
     def update(self, step: int) -> None:
         """One optimiser step with the gradients gathered; `step` counts from 0 within the phase."""
@@ -151,7 +153,7 @@ class PhaseRunner:
         inputs.processes.broadcast_buffers(self.evaluated)
         with evaluating(self.evaluated):
             return inputs.processes.predict_all(
-                self.evaluated, self.validation, len(self.validation.labels), 2 * inputs.recipe.data.batch_size
+                self.evaluated, self.validation, len(self.validation.targets), 2 * inputs.recipe.data.batch_size
             )
 
     def restore(self) -> None:

@@ -7,18 +7,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.config.recipe import Recipe
+from zoo.config.recipe import AUTO, Named, Recipe
 from zoo.contracts import Phase
 from zoo.data.dataset import ImageData, load_data
 from zoo.data.image_store import EvalTransform
 from zoo.data.loader import Normalise
 from zoo.data.rng import stream
 from zoo.distributed.processes import Processes
+from zoo.errors import UsageError
 from zoo.models.adapter import adapt
 from zoo.models.backbone import config, native_size, per_channel
 from zoo.models.classifier import Classifier, build_classifier
 from zoo.models.param_groups import Groups, parameter_groups
 from zoo.models.transfer import innermost
+from zoo.tasks.losses import build_loss
+from zoo.tasks.metrics_table import metrics_of
+from zoo.tasks.targets import has_unknown
 from zoo.training.optim import build_optimizer
 from zoo.training.plan import PhasePlan, lay_out, measure_costs, plan_phases, training_bytes
 
@@ -48,7 +52,8 @@ class Setup:
 
 def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
     """Load the data unless they are given, build the model, plan the phases. Raises ZooError; writes nothing."""
-    data = data or load_data(recipe.data, recipe.train.seed)
+    data = data or load_data(recipe.data, recipe.train.seed, recipe.task)
+    recipe = resolve_task(recipe, data)
     torch.manual_seed(stream(recipe.train.seed, 1))
     model = build_classifier(recipe.model, len(data.classes), recipe.data.image_size)
     backbone = innermost(model.backbone if isinstance(model, Classifier) else model)
@@ -71,6 +76,22 @@ def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
         Normalise(mean, std, recipe.train.channels_last),
         adaptation.merge,
     )
+
+
+def resolve_task(recipe: Recipe, data: ImageData) -> Recipe:
+    """The recipe with its task, loss and `best_by` said where they were `auto`. Raises UsageError, PluginError."""
+    task = data.task
+    loss = Named(name=task.losses[0]) if recipe.train.loss.name == AUTO else recipe.train.loss
+    best_by = task.headline if recipe.train.best_by == AUTO else recipe.train.best_by
+    if best_by not in (names := [row.name for row in metrics_of(task.name)]):
+        raise UsageError(
+            f"train.best_by: '{best_by}' is not defined for task={task.name}. Take one of {', '.join(names)}"
+        )
+    train = recipe.train.model_copy(update={"loss": loss, "best_by": best_by})
+    build_loss(
+        train, len(data.classes), task=task, unknown=has_unknown(data.splits["train"].targets)
+    )  # fits, or raises
+    return recipe.model_copy(update={"task": task.name, "train": train})
 
 
 def place(setup: Setup, processes: Processes) -> None:

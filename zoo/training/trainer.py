@@ -168,7 +168,7 @@ class Trainer:
     def _validate(self, runner: PhaseRunner) -> None:
         """Measure, log, and keep the weights if they are the best so far."""
         progress, metric = self.progress, self.recipe.train.best_by
-        labels = torch.from_numpy(runner.validation.labels)
+        labels = torch.from_numpy(runner.validation.targets)
         metrics = epoch_metrics(Multiclass(runner.logits(), labels, self.validation_loss), metric)
         loss_sum, seen = self.processes.all_reduce_sum(progress.loss_sum, progress.seen)
         if better(metric, metrics[metric], progress.best) or not self.best:

@@ -27,7 +27,8 @@ class TrialStep:
         freeze(self.model, setup.groups, phase)
         set_train_mode(self.model, keeps_statistics(phase, recipe))
         self.optimizer = build_optimizer(self.model, setup.groups, phase, recipe.optim)
-        self.loss = build_loss(recipe.train, len(setup.data.classes), device)
+        self.task, self.classes = setup.data.task, len(setup.data.classes)
+        self.loss = build_loss(recipe.train, self.classes, device, self.task)
 
     def inputs(self, count: int, channels_last: bool) -> torch.Tensor:
         """Random images, (count, C, H, W)."""
@@ -48,11 +49,11 @@ class TrialStep:
             torch.cuda.synchronize(self.device)
 
     def forward(self, inputs: torch.Tensor, precision: str) -> torch.Tensor:
-        """The loss of a batch, all of whose images are said to be of the first class."""
-        labels = torch.zeros(len(inputs), dtype=torch.long, device=self.device)
+        """The loss of a batch with made-up targets."""
+        targets = self.task.example(len(inputs), self.classes).to(self.device)
         with self._autocast(precision):
             logits = self.trained(inputs)
-        return self.loss(logits.float(), labels).mean()
+        return self.loss(logits.float(), targets).mean()
 
     def update(self, loss: torch.Tensor) -> None:
         """Backward and an optimiser step."""

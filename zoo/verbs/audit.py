@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 
@@ -31,7 +30,7 @@ def audit(name: str, overrides: Iterable[str] = (), reporter: Reporter | None = 
     A sample of its pictures is decoded. overrides: `key=value` as for a recipe. Raises ZooError as fine-tuning would.
     """
     recipe, reporter = _recipe(name, list(overrides)), reporter or Reporter()
-    data = load_data(recipe.data, recipe.train.seed)
+    data = load_data(recipe.data, recipe.train.seed, recipe.task)
     size = recipe.data.image_size or _native_size(recipe)
     view = EvalTransform(size, recipe.data.crop_pct, recipe.model.in_chans)
     train_view = stored_transform(view, recipe.data.augment)
@@ -78,13 +77,14 @@ def _native_size(recipe: Recipe) -> int:
 
 def _classes(data: ImageData) -> dict[str, dict[str, int]]:
     """Class -> images in each split."""
-    counts = {kind: np.bincount(split.labels, minlength=len(data.classes)) for kind, split in data.splits.items()}
+    counts = {kind: data.task.counts(split.targets, len(data.classes)) for kind, split in data.splits.items()}
     return {name: {kind: int(counts[kind][k]) for kind in counts} for k, name in enumerate(data.classes)}
 
 
 def _imbalance(data: ImageData) -> float:
-    counts = np.bincount(data.splits["train"].labels, minlength=len(data.classes))
-    return round(float(counts.max() / counts.min()), 2)
+    """Training images of the largest class over those of the smallest that has any."""
+    counts = data.task.counts(data.splits["train"].targets, len(data.classes))
+    return round(float(counts.max() / counts[counts > 0].min()), 2)
 
 
 def _decoding(data: ImageData, looks: Sequence[ImageInfo], view: EvalTransform) -> dict[str, Any]:

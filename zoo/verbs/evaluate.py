@@ -51,12 +51,12 @@ def evaluate(
     recipe, foreign = _recipe(folder, list(overrides))
     with translate_memory_errors(recipe):
         load_part = load_foreign if foreign else load_split
-        part = load_part(recipe.data, recipe.train.seed, classifier.classes, split)
+        part = load_part(recipe.data, recipe.train.seed, classifier.classes, split, classifier.task.name)
         processes = Processes(recipe.train.precision)
         pixels, faults = decode_split(part, classifier.view, recipe, processes, reporter, split)
         model = classifier.model.to(processes.device)
         loader = ImageLoader(
-            pixels, part.labels, classifier.normalise, classifier.view.size, processes.device, processes.shard
+            pixels, part.targets, classifier.normalise, classifier.view.size, processes.device, processes.shard
         )
         reporter.start("evaluating", len(part))
         logits = processes.predict_all(model, loader, len(part), 2 * recipe.data.images_per_batch, reporter.advance)
@@ -64,7 +64,7 @@ def evaluate(
     if faults:
         reporter.warn(f"skipped {unreadable(list(faults.values()), len(part))}")
     good = np.setdiff1d(np.arange(len(part)), list(faults))
-    scored = Multiclass(logits[good], torch.from_numpy(part.labels[good]), _trained_loss(folder))
+    scored = Multiclass(logits[good], torch.from_numpy(part.targets[good]), _trained_loss(folder))
     metrics = report(scored, classifier.classes)
     return {
         **metrics,

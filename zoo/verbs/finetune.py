@@ -12,7 +12,7 @@ import torch
 
 from zoo.config.environment import environment
 from zoo.config.loading import dump_recipe, load_recipe, read_stored_recipe
-from zoo.config.recipe import Recipe
+from zoo.config.recipe import AUTO, Recipe
 from zoo.config.source_ref import SourceRef
 from zoo.data.loader import ImageLoader
 from zoo.distributed.processes import Processes, broadcast_value
@@ -80,6 +80,8 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
     if run.finished:
         raise RunError(f"{run.folder} is finished; see its result: zoo evaluate {run.folder}")
     recipe = read_stored_recipe(run.recipe)
+    if recipe.task == AUTO:  # a run of an earlier version, which had one task
+        recipe = recipe.model_copy(update={"task": "multiclass"})
     with StopFlag() as stop, translate_memory_errors(recipe), ExitStack() as held:
         processes = Processes(recipe.train.precision, run.folder)
         held.enter_context(translate_lost_process(run, processes))
@@ -205,7 +207,8 @@ def _publish(run: Run, setup: Setup, result: dict[str, Any]) -> None:
     def card(config: Mapping[str, Any]) -> str:
         return model_card(config, setup.recipe, result, facts)
 
-    save_model(run.model, setup.model, setup.recipe, setup.data.classes, setup.transform, setup.normalise, card)
+    task = setup.data.task.name
+    save_model(run.model, setup.model, setup.recipe, setup.data.classes, setup.transform, setup.normalise, card, task)
     run.log({"event": "test", **{k: v for k, v in result.items() if isinstance(v, float | int | str)}})
     write_text(run.metrics, json.dumps(result, indent=2))
 
@@ -255,7 +258,9 @@ def _test(setup: Setup, processes: Processes, reporter: Reporter) -> dict[str, A
     """Metrics of the best weights on the test split."""
     split = setup.data.splits["test"]
     pixels, _ = decode_split(split, setup.transform, setup.recipe, processes, reporter, "test")
-    loader = ImageLoader(pixels, split.labels, setup.normalise, setup.transform.size, processes.device, processes.shard)
+    loader = ImageLoader(
+        pixels, split.targets, setup.normalise, setup.transform.size, processes.device, processes.shard
+    )
     reporter.start("testing", len(split))
     with evaluating(setup.model):
         logits = processes.predict_all(
@@ -263,4 +268,4 @@ def _test(setup: Setup, processes: Processes, reporter: Reporter) -> dict[str, A
         )
     reporter.finish()
     loss = loss_without_smoothing(setup.recipe.train)
-    return report(Multiclass(logits, torch.from_numpy(split.labels), loss), setup.data.classes)
+    return report(Multiclass(logits, torch.from_numpy(split.targets), loss), setup.data.classes)

@@ -50,9 +50,11 @@ def probe(
     settings = [(rate, decay) for rate, decay in product(rates, decays or [tried[0].optim.weight_decay])]
     for rate, decay in settings:
         load_recipe(recipe, [*overrides, f"optim.lr={rate!r}", f"optim.weight_decay={decay!r}"])
-    metric = tried[0].train.best_by
     with StopFlag() as stop, translate_memory_errors(tried[0]):
-        rows = [row for inputs, setup in _prepared(tried, reporter) for row in _rows(inputs, setup, settings, stop)]
+        rows = []
+        for inputs, setup in _prepared(tried, reporter):
+            metric = setup.recipe.train.best_by
+            rows += _rows(inputs, setup, settings, stop)
     if all("diverged" in row for row in rows):
         raise NonFiniteLoss(rows[-1]["diverged"])
     sign = -1 if metrics_table.metric(metric).higher_is_better else 1

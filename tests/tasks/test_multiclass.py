@@ -4,11 +4,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from datasets import ClassLabel, Dataset, Features, Value
 
-from zoo.data.labels import absent, check_splitting_off, check_train, class_indices, class_names
 from zoo.errors import DataError
+from zoo.tasks.multiclass import Multiclass
+from zoo.tasks.rule import IDENTITY, Rule
+from zoo.tasks.targets import Labels
+from zoo.tasks.task import Decision
 
+TASK, HOW = Multiclass(), Labels.of("label")
 ANIMALS = ClassLabel(names=["cat", "dog", "emu"])
 
 
@@ -33,15 +38,15 @@ def out_of_range(labels: list[int]) -> Dataset:
 )
 def test_names_and_indices(labels: list[Any], kind: Any, names: tuple[str, ...], indices: list[int]) -> None:
     data = split(labels, kind)
-    assert class_names(data, "label") == names
-    found = class_indices(data, "label", names, "train", "train")
+    assert TASK.classes(data, HOW) == names
+    found = TASK.encode(data, HOW, names, "train", "train")
     assert (found.dtype, found.tolist()) == (np.int64, indices)
 
 
 def test_a_split_with_its_own_numbering_is_mapped_by_name() -> None:
     other = split([0, 1, 1], ClassLabel(names=["emu", "cat"]))
-    assert class_indices(other, "label", ANIMALS.names, "val", "validation").tolist() == [2, 0, 0]
-    assert class_indices(split(["dog"], Value("string")), "label", ANIMALS.names, "val", "validation").tolist() == [1]
+    assert TASK.encode(other, HOW, ANIMALS.names, "val", "validation").tolist() == [2, 0, 0]
+    assert TASK.encode(split(["dog"], Value("string")), HOW, ANIMALS.names, "val", "validation").tolist() == [1]
 
 
 TOO_FEW = (
@@ -65,7 +70,7 @@ TOO_FEW = (
 )
 def test_a_class_list_that_cannot_be(data: Dataset, message: str) -> None:
     with pytest.raises(DataError) as problem:
-        class_names(data, "label")
+        TASK.classes(data, HOW)
     assert str(problem.value) == message
 
 
@@ -89,17 +94,17 @@ NUMBERED = "but the 3 classes are numbered 0 to 2. Correct or remove such rows"
 )
 def test_labels_that_train_does_not_have(data: Dataset, message: str) -> None:
     with pytest.raises(DataError) as problem:
-        class_indices(data, "label", ANIMALS.names, "val", "validation")
+        TASK.encode(data, HOW, ANIMALS.names, "val", "validation")
     assert str(problem.value) == message
 
 
 def test_every_class_needs_training_images() -> None:
-    check_train(np.array([0, 1, 2]), ANIMALS.names)
+    assert TASK.check_train(np.array([0, 1, 2]), ANIMALS.names, ()) == []
     with pytest.raises(DataError) as problem:
-        check_train(np.array([1, 1]), ANIMALS.names)
+        TASK.check_train(np.array([1, 1]), ANIMALS.names, ())
     assert str(problem.value) == TOO_FEW.format("'dog'")
     with pytest.raises(DataError) as problem:
-        check_train(np.array([1, 3]), list("abcdefghi"))
+        TASK.check_train(np.array([1, 3]), list("abcdefghi"), ())
     assert str(problem.value) == (
         "the training split has no image of 'a', 'c', 'e', 'f', 'g' and 2 more (7 of 9 classes). "
         "Add some, or take the class out of the data set's class list"
@@ -108,14 +113,37 @@ def test_every_class_needs_training_images() -> None:
 
 def test_what_is_taken_from_train_must_be_there() -> None:
     labels = np.array([0, 0, 0, 1, 1])
-    check_splitting_off(labels, ["cat", "dog"], ["test"])
+    assert TASK.check_train(labels, ["cat", "dog"], ["test"]) == []
     with pytest.raises(DataError) as problem:
-        check_splitting_off(labels, ["cat", "dog"], ["test", "validation"])
+        TASK.check_train(labels, ["cat", "dog"], ["test", "validation"])
     assert str(problem.value) == (
         "the class 'dog' needs at least 3 training images and has 2, as train also gives test and validation. "
         "Add images, or name splits: data.splits.test=NAME data.splits.validation=NAME"
     )
 
 
-def test_absent() -> None:
-    assert absent(np.array([1, 1]), ANIMALS.names) == ["cat", "emu"]
+def test_labels_and_shares() -> None:
+    targets = np.array([1, 1, 0])
+    assert TASK.counts(targets, 3).tolist() == [1, 2, 0]
+    assert TASK.labels(targets[0]) == (1,)
+    assert TASK.soft(torch.from_numpy(targets), 3).tolist() == [[0, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert TASK.renumber(targets, np.array([5, 3, -1]), 6).tolist() == [3, 3, 5]
+
+
+def test_probabilities_follow_the_rule() -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0]])
+    assert torch.equal(TASK.probabilities(logits, IDENTITY), logits.softmax(1))
+    assert torch.equal(TASK.probabilities(logits, Rule(temperature=2.0)), (logits / 2).softmax(1))
+    prior = (0.5, 0.3, 0.2)
+    moved = TASK.probabilities(logits, Rule(prior=prior, tau=1.0))
+    expected = logits.softmax(1) / torch.tensor([prior])
+    assert torch.allclose(moved, expected / expected.sum())
+
+
+def test_decisions() -> None:
+    sure, unsure = [0.1, 0.7, 0.2], [0.4, 0.4, 0.2]
+    probabilities = torch.tensor([sure, unsure])
+    assert TASK.decide(probabilities, IDENTITY) == [Decision((1,)), Decision((0,))]
+    assert TASK.decide(probabilities, Rule(abstain_below=0.5)) == [Decision((1,)), Decision((), abstained=True)]
+    sets = [decision.candidates for decision in TASK.decide(probabilities, Rule(quantile=0.75))]
+    assert sets == [(1,), (0, 1)]
