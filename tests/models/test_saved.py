@@ -85,7 +85,7 @@ def test_config_says_how_to_use_the_model(tmp_path):
     }  # fmt: skip
     assert config["zoo"] == {
         "contract": 1,
-        "task": "multi-class",
+        "task": "multiclass",
         "timm": "model",
         "base": [{"name": "test_resnet", "weights": "random", "hub_id": None, "license": None}],
         "backbone": "timm:test_resnet",
