@@ -1,4 +1,4 @@
-"""What tests share: a cache folder of their own, and real distributions that carry plugins."""
+"""What tests share: one thread, a cache folder of their own, and real distributions that carry plugins."""
 
 import importlib
 import os
@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 from hubs import ANN, Hub, serving
+from marks import marks
 
 from zoo import plugins
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: sums depend on the number of threads
+if "torch" in sys.modules:
+    sys.modules["torch"].set_num_threads(1)
 
 LONGEST = (
     "quickstart",
@@ -30,6 +35,9 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     names = [f"test_{name}" for name in LONGEST]
     items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+    for item in items:
+        for mark in marks(item):
+            item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+from forks import popen
 from safetensors.torch import load_file
 
 from zoo.cli import main
@@ -57,16 +58,11 @@ def tiny(folder: Path) -> Path:
 
 
 def start(*arguments: object, **variables: str) -> subprocess.Popen:
-    """`zoo ARGUMENTS` in a process of its own."""
+    """`zoo ARGUMENTS` in a process of its own, which is forked from one that has imported torch."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     environment = {name: value for name, value in environment.items() if value}
-    return subprocess.Popen(
-        [sys.executable, "-m", "zoo", *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "zoo", *arguments]
+    return popen(command, environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess:
