@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -14,7 +14,9 @@ HERE = str(Path(__file__).parent)
 def marks(item: pytest.Item) -> set[str]:
     """The markers of a test: `process`, `hub` and `wheel`."""
     fixtures = [made.func for definitions in item._fixtureinfo.name2fixturedefs.values() for made in definitions]
-    names = reached(item.function, *fixtures)
+    used = set(_names(inspect.unwrap(item.function).__code__))
+    given = [kind for made in fixtures for kind in get_args(made.__annotations__.get("return"))]
+    names = reached(item.function, *fixtures, *(method for kind in given for method in _methods(kind, used)))
     found = {
         "process": "subprocess" in names,
         "hub": "hub_server" in names or "hub_server" in item.fixturenames,
@@ -41,7 +43,8 @@ def reached(*functions: Any) -> set[str]:
                 waiting += _methods(thing, names | {"__init__"})
             else:
                 waiting.append(inspect.unwrap(thing) if callable(thing) else None)
-        for kind in function.__annotations__.values():
+        own = function.__globals__.get(function.__qualname__.partition(".")[0])
+        for kind in (own, *function.__annotations__.values()):
             waiting += _methods(kind, names)
     return modules
 
