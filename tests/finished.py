@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from processes import here
 
-from zoo.data.source import SAMPLES
+from zoo.data.sources.sample import SAMPLES
 
 SETTINGS = (
     "model.backbone=test_resnet", "model.pretrained=false", "data.limit=60", "data.image_size=32",

@@ -53,7 +53,7 @@ def imported(module: str, *, lazy: bool) -> set[str]:
 
 
 def layer(name: str) -> str:
-    """`zoo.data.source.load` -> `zoo.data`: the longest name that is drawn, else the first two words."""
+    """`zoo.data.sources.load` -> `zoo.data`: the longest name that is drawn, else the first two words."""
     words = name.split(".")
     prefixes = (".".join(words[:length]) for length in range(len(words), 1, -1))
     return next((prefix for prefix in prefixes if prefix in RANK), ".".join(words[:2]))

@@ -163,7 +163,7 @@ def test_small_classes_and_names_that_yaml_would_misread(zoo, tmp_path, monkeypa
         ("--data sample:fashion", 2, "unknown sample 'fashion'. Did you mean 'fashion-mnist'?"),
         ("--data quickstart data.limt=9", 2, "command line: data.limt: unknown key. Did you mean 'limit'?"),
         ("--data ./nowhere", 1, "data.source: there is no folder './nowhere'. Name local data with data.source=PATH "
-         "(images in one folder per class, or parquet files), or run the recipe quickstart, whose data is installed"),
+         "(images in one folder per class, parquet files, or a CSV file of image paths), or run the recipe quickstart, whose data is installed"),
         ("--data none.yaml", 2, "no recipe file 'none.yaml'. A recipe is a name (zoo list recipes) or a YAML file's path"),
         ("data.limit=9", 2, "'data.limit=9' goes with --data only. See zoo doctor --help"),
     ],

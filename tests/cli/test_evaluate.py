@@ -57,7 +57,7 @@ def test_what_is_the_models_own_cannot_be_changed(zoo, finished, override):
         (
             ["RUN", "data.source=gone/x/y"], 1,
             "data.source: there is no folder 'gone/x/y'. Name local data with data.source=PATH (images in one folder "
-            "per class, or parquet files), or run the recipe quickstart, whose data is installed",
+            "per class, parquet files, or a CSV file of image paths), or run the recipe quickstart, whose data is installed",
         ),
     ],
 )  # fmt: skip

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from hubs import serving
 
-from zoo.data.source import ADVICE
+from zoo.data.sources.naming import ADVICE
 from zoo.models.backbone import NEXT
 
-DATA = "from zoo.config.recipe import Data; from zoo.data.source import open_source; open_source(Data(source={!r}))"
+DATA = "from zoo.config.recipe import Data; from zoo.data.sources import open_source; open_source(Data(source={!r}))"
 MODEL = (
     "from zoo.config.recipe import Model; from zoo.models.backbone import build_backbone; "
     "build_backbone(Model(backbone={!r}), None)"

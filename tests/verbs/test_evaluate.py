@@ -10,7 +10,7 @@ from finished import SETTINGS, Finished
 from PIL import Image
 
 import zoo
-from zoo.data.source import SAMPLES
+from zoo.data.sources.sample import SAMPLES
 from zoo.errors import DataError, UnknownName
 from zoo.reporting import Reporter
 

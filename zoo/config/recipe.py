@@ -121,7 +121,7 @@ class Data(Section):
     """Which images, and how they reach the model."""
 
     source: str
-    """Hub id, folder of parquet files, folder of images, `save_to_disk` folder, `sample:NAME`, or `plugin:NAME`."""
+    """Folder of images or parquet files, CSV, TSV or JSON Lines file of image paths, Hub id, `sample:NAME`, `plugin:NAME`."""
     options: dict[str, Any] = {}
     """Options of a plugin's source, checked against it; `zoo list sources`."""
     config: str | None = None
@@ -129,7 +129,7 @@ class Data(Section):
     revision: str | None = None
     """Branch, tag or commit of a Hub data set."""
     image_column: str | None = None
-    """Column of the images (found: the only image column)."""
+    """Column of the images or, in a CSV file, of their paths below its folder (found: the only one, by type or name)."""
     label_column: str | None = None
     """Column of the labels (found: the only class-label column, or `label`)."""
     label_delimiter: Annotated[str, Field(min_length=1)] | None = None

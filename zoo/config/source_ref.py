@@ -11,6 +11,16 @@ PREFIXES: tuple[SourceKind, ...] = ("sample", "plugin", "hub", "path")
 """Each of these and a colon may stand before a place, and then settles the kind."""
 FILE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 """A name that ends so is a file, whether or not it exists."""
+BUILT_IN = {
+    "sample": "sample:NAME, images that are installed with the zoo",
+    "plugin": "plugin:NAME, a source of an installed plugin",
+    "hub": "owner/name, a data set of the Hugging Face Hub",
+    "table": "a .csv, .tsv or .jsonl file with image paths relative to it, and labels",
+    "saved": "a folder that datasets wrote with save_to_disk",
+    "parquet": "a .parquet file, or a folder of them named as on the Hub",
+    "image-folder": "a folder of images, one folder per class",
+}
+"""The zoo's own sources, and what `data.source` says for each."""
 HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from datasets import Dataset, Image
 
 from zoo.config.recipe import Data
+from zoo.data.columns import image_column, label_column
 from zoo.data.image_store import EncodedImages
-from zoo.data.source import SPLIT_NAMES, image_column, label_column, open_source
+from zoo.data.sources import open_source
+from zoo.data.sources.naming import SPLIT_NAMES
 from zoo.data.split import limited, split_off
 from zoo.errors import DataError, UnknownName
 from zoo.tasks.targets import Labels, choose_task

@@ -24,7 +24,7 @@ import torch
 from zoo.config.loading import dump_recipe, read_stored_recipe
 from zoo.config.recipe import Recipe
 from zoo.config.source_ref import SourceRef
-from zoo.data.source import SAMPLES
+from zoo.data.sources.sample import SAMPLES
 from zoo.errors import ModelError
 from zoo.hub.download import FILES, WEIGHTS
 from zoo.models.names import without_folders

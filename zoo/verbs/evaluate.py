@@ -13,7 +13,7 @@ from zoo.config.source_ref import SourceRef
 from zoo.data.dataset import load_foreign, load_split
 from zoo.data.image_store import unreadable
 from zoo.data.loader import ImageLoader
-from zoo.data.source import SPLIT_NAMES
+from zoo.data.sources.naming import SPLIT_NAMES
 from zoo.distributed.processes import Processes
 from zoo.errors import UnknownName, UsageError
 from zoo.evaluation.metrics import report

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from zoo.data.decoding import UnreadableImage
-from zoo.data.source import IMAGE_SUFFIXES
+from zoo.data.sources.naming import IMAGE_SUFFIXES
 from zoo.distributed.processes import wants_cpu
 from zoo.errors import UsageError
 from zoo.models.saved import ImageClassifier, load

@@ -8,12 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
 from PIL import Image as Pillow
 
 from zoo.config.recipe import Data
-from zoo.data.source import ADVICE, image_column, label_column, open_source
-from zoo.errors import DataError, PluginError, UnknownName, UsageError
+from zoo.config.source_ref import BUILT_IN
+from zoo.data.sources import SOURCES, open_source
+from zoo.data.sources.naming import ADVICE
+from zoo.errors import DataError, UnknownName
 
 Tree = Callable[..., Path]
 Picture = Callable[..., Pillow.Image]
@@ -81,6 +83,13 @@ def test_parquet_folders(files: tuple[str, ...], found: dict[str, int], tmp_path
     assert sizes(tmp_path / "set") == found
 
 
+def test_a_single_parquet_file(tmp_path: Path, picture: Picture) -> None:
+    rows(picture, 3).to_parquet(tmp_path / "animals_test.parquet")
+    rows(picture, 2).to_parquet(tmp_path / "other.parquet")
+    assert sizes(tmp_path / "animals_test.parquet") == {"test": 3}
+    assert sizes(tmp_path / "other.parquet") == {"train": 2}
+
+
 def test_saved_folders(tmp_path: Path, picture: Picture) -> None:
     rows(picture, 3).save_to_disk(tmp_path / "one")
     DatasetDict(train=rows(picture, 3), other=rows(picture, 2)).save_to_disk(tmp_path / "many")
@@ -132,7 +141,7 @@ def strange_file(folder: Path, tree: Tree) -> str:
 
 def a_file(folder: Path, tree: Tree) -> str:
     folder.write_text("")
-    return f"'{folder}' is a file; it takes a folder or a Hub id. {ADVICE}"
+    return f"'{folder}' is a file, and none that can be read (.csv, .tsv, .jsonl, .ndjson, .parquet). {ADVICE}"
 
 
 def nothing(folder: Path, tree: Tree) -> str:
@@ -198,146 +207,17 @@ def test_folders_that_cannot_be_used(prepare: Callable[[Path, Tree], str], tmp_p
     assert str(problem.value) == f"data.source: {message}"
 
 
+def test_every_source_is_listed_in_its_order_of_asking() -> None:
+    assert list(SOURCES) == list(BUILT_IN)
+
+
+def test_a_missing_file_is_called_one() -> None:
+    with pytest.raises(DataError, match=r"there is no file 'nowhere/labels.csv'\. Name local data"):
+        open_source(Data(source="nowhere/labels.csv"))
+
+
 @pytest.mark.parametrize("source", ["", "./x", "~nobody/x", "a/b/c", "no spaces", "x" * 300, "a\0b"])
 def test_names_that_are_neither_folder_nor_hub_id(source: str) -> None:
     with pytest.raises(DataError) as problem:
         open_source(Data(source=source))
     assert str(problem.value) == f"data.source: there is no folder '{source}'. {ADVICE}"
-
-
-PLUGIN = """
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
-from PIL import Image as Pillow
-
-def rows(count):
-    features = Features({"picture": Image(), "kind": ClassLabel(names=["cat", "dog"])})
-    pictures = [Pillow.new("RGB", (8, 8)) for _ in range(count)]
-    return Dataset.from_dict({"picture": pictures, "kind": [i % 2 for i in range(count)]}, features=features)
-
-def pets(*, count: int = 4, **more):
-"""
-
-
-def from_plugin(install: Callable[..., Path], body: str, **options: Any) -> dict[str, Dataset]:
-    install("zoo-pets", sources={"pets": "zoo_pets:pets"}, files={"zoo_pets.py": PLUGIN + body})
-    return open_source(Data(source="plugin:pets", options=options))
-
-
-def test_a_plugins_source(install: Callable[..., Path]) -> None:
-    found = from_plugin(install, "    return DatasetDict(train=rows(count), test=rows(2))\n", count=6)
-    assert {name: len(split) for name, split in found.items()} == {"train": 6, "test": 2}
-    assert (image_column(found["train"], None), label_column(found["train"], None)) == ("picture", "kind")
-    assert list(open_source(Data(source="plugin:zoo-pets:pets"))) == ["train", "test"]
-
-
-def test_a_plugins_data_set_without_splits_is_train(install: Callable[..., Path]) -> None:
-    assert list(from_plugin(install, "    return rows(count)\n")) == ["train"]
-
-
-@pytest.mark.parametrize(
-    ("body", "options", "error", "message"),
-    [
-        ("    return 3\n", {}, PluginError,
-            "source 'pets' of zoo-pets 1.0 gives a int, but the contract asks for a datasets.DatasetDict of Datasets"),
-        ("    return rows(count).to_iterable_dataset()\n", {}, PluginError,
-            "source 'pets' of zoo-pets 1.0 gives a IterableDataset, but the contract asks for a datasets.DatasetDict "
-            "of Datasets"),
-        ("    return DatasetDict()\n", {}, PluginError,
-            "source 'pets' of zoo-pets 1.0 gives no splits, but the contract asks for train at least"),
-        ("    return DatasetDict(train=rows(2), test=rows(2).remove_columns('kind'))\n", {}, PluginError,
-            "source 'pets' of zoo-pets 1.0: its split 'test' has no ClassLabel column, which the contract asks for "
-            "(columns: picture)"),
-        ("    return rows(2).remove_columns('picture')\n", {}, PluginError,
-            "source 'pets' of zoo-pets 1.0: its split 'train' has no Image column, which the contract asks for "
-            "(columns: kind)"),
-        ("    raise OSError('no network')\n", {}, PluginError,
-            "source 'pets' of zoo-pets 1.0 failed with OSError: no network"),
-        ("    raise ValueError(f'count: {count}')\n", {"count": -1}, UsageError,
-            "data.options: source 'pets' refuses its options: count: -1"),
-    ],
-)  # fmt: skip
-def test_what_a_plugins_source_may_not_do(
-    body: str, options: dict[str, Any], error: type, message: str, install: Callable[..., Path]
-) -> None:
-    with pytest.raises(error) as problem:
-        from_plugin(install, body, **options)
-    assert str(problem.value) == message
-
-
-def test_an_unknown_plugin_is_not_looked_for_elsewhere(install: Callable[..., Path]) -> None:
-    install("zoo-pets", sources={"pets": "zoo_pets:pets"})
-    with pytest.raises(UnknownName, match=r"unknown source 'pats'\. Did you mean 'pets'\?"):
-        open_source(Data(source="plugin:pats"))
-
-
-NUMBER, LABELS = (Value("int64"), [1]), (ClassLabel(names=["a", "b"]), [1])
-RECORD = ({"bytes": Value("binary"), "path": Value("string")}, [{"bytes": b"", "path": ""}])
-
-
-def columns(picture: Picture, extra: dict[str, Any]) -> Dataset:
-    return rows(picture, 1, **extra)
-
-
-@pytest.mark.parametrize(
-    ("extra", "wanted", "found"),
-    [
-        ({"fine": LABELS}, None, "fine"),
-        ({"fine": LABELS, "label": NUMBER, "id": NUMBER}, None, "fine"),
-        ({"id": NUMBER, "label": NUMBER}, None, "label"),
-        ({"id": NUMBER, "kind": (Value("large_string"), ["x"])}, "kind", "kind"),
-        ({"kind": (Value("string"), ["x"]), "share": (Value("float32"), [0.5])}, None, "kind"),
-    ],
-)
-def test_label_columns(extra: dict[str, Any], wanted: str | None, found: str, picture: Picture) -> None:
-    assert label_column(columns(picture, extra), wanted) == found
-
-
-def test_image_columns(picture: Picture) -> None:
-    plain = Dataset.from_dict(
-        {"file": ["a.png"], "record": RECORD[1]}, features=Features({"file": Value("string"), "record": RECORD[0]})
-    )
-    assert image_column(columns(picture, {"label": NUMBER}), None) == "img"
-    assert image_column(plain, None) == "record"
-    assert image_column(plain, "file") == "file"
-
-
-@pytest.mark.parametrize(
-    ("find", "extra", "wanted", "message"),
-    [
-        (
-            label_column, {"fine": LABELS, "coarse": LABELS}, None,
-            "data.label_column: cannot tell which column holds the labels (found fine and coarse; "
-            "columns: img, fine, coarse). Name it: data.label_column=NAME",
-        ),
-        (
-            label_column, {"share": (Value("float32"), [0.5])}, None,
-            "data.label_column: cannot tell which column holds the labels (found none; columns: img, share). "
-            "Name it: data.label_column=NAME",
-        ),
-        (
-            image_column, {"other": (Image(), [None])}, None,
-            "data.image_column: cannot tell which column holds the images (found img and other; "
-            "columns: img, other). Name it: data.image_column=NAME",
-        ),
-        (label_column, {"label": LABELS}, "lable", "unknown column in data.label_column 'lable'. Did you mean 'label'?"),
-        (image_column, {"label": LABELS}, "pic", "unknown column in data.image_column 'pic'. There are: img, label."),
-        (
-            label_column, {"share": (Value("float32"), [0.5])}, "share",
-            "data.label_column: 'share' is of type float32, not labels (columns: img, share)",
-        ),
-        (
-            label_column, {"several": (List(Value("int64")), [[1]])}, "several",
-            "data.label_column: 'several' is of type List, not labels (columns: img, several)",
-        ),
-        (
-            image_column, {"label": LABELS}, "label",
-            "data.image_column: 'label' is of type ClassLabel, not images (columns: img, label)",
-        ),
-    ],
-)  # fmt: skip
-def test_columns_that_cannot_be_told(
-    find: Callable[..., str], extra: dict[str, Any], wanted: str | None, message: str, picture: Picture
-) -> None:
-    with pytest.raises((DataError, UnknownName)) as problem:
-        find(columns(picture, extra), wanted)
-    assert str(problem.value) == message
