@@ -16,12 +16,14 @@ from zoo.models.mode import evaluating
 from zoo.schedules.rate import lr_factor
 from zoo.tasks.losses import build_loss
 from zoo.tasks.targets import has_unknown
+from zoo.training.checkpointer import Checkpointer
 from zoo.training.compiling import compile_module
 from zoo.training.feature_plan import cached_epochs, keeps_statistics
 from zoo.training.freezing import freeze, set_train_mode
 from zoo.training.frozen_features import Features, FrozenSplit
 from zoo.training.inputs import TrainingInputs
 from zoo.training.optim import build_optimizer, set_lr
+from zoo.training.stateful import ModuleState, OptimizerState
 
 
 class PhaseRunner:
@@ -42,7 +44,7 @@ class PhaseRunner:
     ) -> None:
         """steps: of the phase, `warmup` of them with a rising learning rate; start: the epoch at which it began.
 
-        heed: raises where a stop was asked for.
+        check_interrupt: raises where a stop was asked for.
         """
         recipe, processes = inputs.recipe, inputs.processes
         self.inputs, self.phase, self.split, self.steps, self.warmup = inputs, phase, split, steps, warmup
@@ -156,14 +158,27 @@ class PhaseRunner:
                 self.evaluated, self.validation, len(self.validation.targets), 2 * inputs.recipe.data.batch_size
             )
 
+    def register(self, checkpointer: Checkpointer, resumed: bool) -> None:
+        """Let checkpoints keep what this phase trains. resumed: whether one of this phase is being taken up.
+
+        Raises RunError where it lacks something.
+        """
+        main = self.inputs.processes.is_main
+        checkpointer.register("model", ModuleState(self.model, main))
+        checkpointer.register("optim", OptimizerState(self.optimizer.optimizer, main), required=resumed)
+        if self.ema:
+            checkpointer.register("ema", ModuleState(self.ema.module, main), required=resumed)
+
     def restore(self) -> None:
         """Let the model read images again, without gradients of a window that was not finished, whatever ended the phase."""
         self.module.zero_grad(set_to_none=True)
         if self.split is not None:
             self.split.close()
 
-    def close(self) -> None:
+    def close(self, checkpointer: Checkpointer) -> None:
         """Let go of optimiser state and wrappers before the next phase builds its own."""
+        checkpointer.unregister("optim", "ema")
+        checkpointer.register("model", ModuleState(self.inputs.model, self.inputs.processes.is_main))
         self.inputs.processes.broadcast_buffers(self.module)
         if self.is_sharded:
             self.inputs.model.load_state_dict(self.weights(averaged=False))

@@ -1,6 +1,7 @@
 """Where training stands, and what it leaves."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -24,13 +25,38 @@ class Progress:
     best_epoch: int = 0
     best_metrics: dict[str, Any] = field(default_factory=dict)
 
-    def at_epoch(self) -> "Progress":
-        """The same at the beginning of the next epoch."""
-        return replace(self, epoch=self.epoch + 1, epochs=self.epochs + 1, batch=0, loss_sum=0.0, seen=0.0, seconds=0.0)
+    def begin_epoch(self) -> None:
+        """Stand at the beginning of the next epoch."""
+        self.epoch, self.epochs, self.batch = self.epoch + 1, self.epochs + 1, 0
+        self.loss_sum = self.seen = self.seconds = 0.0
 
-    def at_phase(self, phase: int) -> "Progress":
-        """The same at the beginning of a phase."""
-        return replace(self, phase=phase, epoch=0, batch=0, phase_step=0, waited=0, loss_sum=0.0, seen=0.0)
+    def begin_phase(self, phase: int) -> None:
+        """Stand at the beginning of a phase."""
+        self.phase, self.epoch, self.batch, self.phase_step, self.waited = phase, 0, 0, 0, 0
+        self.loss_sum = self.seen = 0.0
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """What a checkpoint keeps: no tensors, and every field."""
+        return {}, asdict(self)
+
+    def load(self, tensors: Mapping[str, torch.Tensor], value: Mapping[str, Any]) -> None:
+        """Take up the fields of a checkpoint."""
+        self.__init__(**value)  # type: ignore[misc]
+
+
+class BestWeights:
+    """The weights of the best epoch so far, on the CPU; empty before the first validation."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, torch.Tensor] = {}
+
+    def state(self) -> tuple[dict[str, torch.Tensor], None]:
+        """What a checkpoint keeps: the weights."""
+        return self.tensors, None
+
+    def load(self, tensors: Mapping[str, torch.Tensor], value: None) -> None:
+        """Take up the weights of a checkpoint."""
+        self.tensors = dict(tensors)
 
 
 @dataclass

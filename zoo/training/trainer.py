@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,19 @@ import torch
 
 from zoo.contracts import Phase
 from zoo.data.loader import TimedIterator, shuffled
-from zoo.distributed.fsdp import full_state, load_full_state
-from zoo.errors import Interrupted, NonFiniteLoss, RunError
+from zoo.distributed.fsdp import load_full_state
+from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.evaluation.metrics import epoch_metrics
 from zoo.evaluation.multiclass import Multiclass
 from zoo.tasks.losses import loss_without_smoothing
 from zoo.tasks.metrics_table import better
-from zoo.training import checkpoint
-from zoo.training.checkpoint_writer import CheckpointWriter, Snapshot
-from zoo.training.optim import pack_state, unpack_state
+from zoo.training.checkpointer import Checkpointer
 from zoo.training.pending_losses import PendingLosses
 from zoo.training.phase_runner import PhaseRunner, TrainingInputs
 from zoo.training.plan import steps_per_epoch
 from zoo.training.signals import StopFlag
-from zoo.training.state import Progress, TrainingResult
+from zoo.training.state import BestWeights, Progress, TrainingResult
+from zoo.training.stateful import ModuleState, MustMatch, ScalerState
 
 
 class Trainer:
@@ -40,27 +38,23 @@ class Trainer:
     ) -> None:
         self.inputs, self.phases, self.stop, self.log = inputs, phases, stop, log
         self.recipe, self.processes, self.reporter = inputs.recipe, inputs.processes, inputs.reporter
-        self.saver = CheckpointWriter(folder, inputs.recipe.train.checkpoint_s, inputs.processes)
-        self.progress = Progress()
+        self.progress, self.best = Progress(), BestWeights()
         self.validation_loss = loss_without_smoothing(self.recipe.train)
-        self.best: dict[str, torch.Tensor] = {}
         self.waiting = 0.0  # share of the epoch's time, of the steps that this process took
-        self.resumed: tuple[dict, dict] | None = None
+        self.checkpointer = Checkpointer(folder, self.recipe.train.checkpoint_s, self.processes)
+        self.checkpointer.register("processes", MustMatch("processes", self.processes.size))
+        self.checkpointer.register("precision", MustMatch("precision", self.processes.precision))
+        self.checkpointer.register("progress", self.progress)
+        self.checkpointer.register("best", self.best)
+        self.checkpointer.register("model", ModuleState(inputs.model, self.processes.is_main))
+        if (scaler := self.processes.accelerator.scaler) is not None:
+            self.checkpointer.register("scaler", ScalerState(scaler))
 
     def resume(self, path: Path) -> None:
         """Take over a checkpoint; `fit` goes on from there. Raises RunError if it belongs to another set-up."""
-        tensors, state = checkpoint.load(path)
-        for key, now in (("processes", self.processes.size), ("precision", self.processes.precision)):
-            if state[key] != now:
-                raise RunError(
-                    f"the run was trained with {key} {state[key]}, not {now}; bit-equal resuming needs the same {key}"
-                )
-        self.inputs.model.load_state_dict(tensors["model"])
-        self.progress = Progress(**state["progress"])
+        self.checkpointer.resume(path)
         if not self.processes.is_main:
             self.progress.loss_sum = self.progress.seen = 0.0
-        self.best = tensors.get("best", {})
-        self.resumed = (tensors, state)
 
     def fit(self) -> TrainingResult:
         """Train to the end. Raises Interrupted or NonFiniteLoss; the last checkpoint stays."""
@@ -71,11 +65,11 @@ class Trainer:
             finally:
                 self.reporter.finish()
                 runner.restore()
-            runner.close()
+            runner.close(self.checkpointer)
             ended = self._target_reached()
-            self.progress = self.progress.at_phase(len(self.phases) if ended else self.progress.phase + 1)
+            self.progress.begin_phase(len(self.phases) if ended else self.progress.phase + 1)
             self._save(None)
-        return TrainingResult(self.best, self.progress)
+        return TrainingResult(self.best.tensors, self.progress)
 
     def _begin(self, phase: Phase) -> PhaseRunner:
         inputs, optim = self.inputs, self.recipe.optim
@@ -83,21 +77,15 @@ class Trainer:
         progress, warmup = self.progress, round(optim.warmup_epochs * per_epoch)
         split, start = inputs.splits[progress.phase], progress.epochs - progress.epoch
         runner = PhaseRunner(inputs, phase, split, per_epoch * phase.epochs, warmup, start, self._check_interrupt)
-        if self.resumed and self.progress.phase_step:
-            tensors, state = self.resumed
-            unpack_state(runner.optimizer.optimizer, tensors.get("optim", {}), state["optim"])
-            if runner.ema:
-                load_full_state(runner.ema.module, tensors["ema"])
-            if self.processes.accelerator.scaler is not None:
-                self.processes.accelerator.scaler.load_state_dict(state["scaler"])
-        self.resumed = None
+        runner.register(self.checkpointer, resumed=progress.phase_step > 0)
+        self.checkpointer.end_resuming()
         return runner
 
     def _run(self, runner: PhaseRunner) -> None:
         while self.progress.epoch < runner.phase.epochs:
             self._epoch(runner)
             self._validate(runner)
-            self.progress = self.progress.at_epoch()
+            self.progress.begin_epoch()
             if self._target_reached() or self._out_of_patience(runner):
                 return
             if self.progress.epoch < runner.phase.epochs:
@@ -171,9 +159,9 @@ class Trainer:
         labels = torch.from_numpy(runner.validation.targets)
         metrics = epoch_metrics(Multiclass(runner.logits(), labels, self.validation_loss), metric)
         loss_sum, seen = self.processes.all_reduce_sum(progress.loss_sum, progress.seen)
-        if better(metric, metrics[metric], progress.best) or not self.best:
+        if better(metric, metrics[metric], progress.best) or not self.best.tensors:
             progress.best, progress.best_epoch, progress.best_metrics = metrics[metric], progress.epochs + 1, metrics
-            progress.waited, self.best = 0, runner.weights(averaged=True)
+            progress.waited, self.best.tensors = 0, runner.weights(averaged=True)
         else:
             progress.waited += 1
         line = {
@@ -198,7 +186,7 @@ class Trainer:
         patience, progress = runner.phase.patience or self.recipe.train.early_stop.patience, self.progress
         if patience is None or progress.waited < patience:
             return False
-        load_full_state(runner.model, self.best)
+        load_full_state(runner.model, self.best.tensors)
         self.reporter.note(
             f"phase {progress.phase + 1} ends after epoch {progress.epochs} with the weights of epoch {progress.best_epoch}: "
             f"no better {self.recipe.train.best_by} since"
@@ -215,7 +203,7 @@ class Trainer:
 
     def _pause(self, runner: PhaseRunner) -> None:
         """Between two steps: save when it is time, stop when asked to."""
-        stop, due = self.processes.all_reduce_max(float(self.stop.signal), float(self.saver.is_due))
+        stop, due = self.processes.all_reduce_max(float(self.stop.signal), float(self.checkpointer.is_due))
         if stop or due:
             self._save(runner)
         if stop:
@@ -228,35 +216,16 @@ class Trainer:
             self._stop("while features of what is frozen were computed", "", int(stop))
 
     def _stop(self, where: str, saved: str, signal: int) -> None:
-        folder = self.saver.folder
+        folder = self.checkpointer.folder
         kept = "; nothing is kept" if folder is None else f"{saved}. Go on with: zoo resume {folder.parent}"
         raise Interrupted(f"stopped {where}{kept}", signal)
 
     def _save(self, runner: PhaseRunner | None) -> None:
-        """Write a checkpoint; `stage` is None between phases, where there is no optimiser to keep."""
-        if self.saver.folder is None:
+        """Write a checkpoint. runner: the phase at work, None between phases."""
+        if self.checkpointer.folder is None:
             return
         if runner is not None:
             self.processes.broadcast_buffers(runner.module)
         loss_sum, seen = self.processes.all_reduce_sum(self.progress.loss_sum, self.progress.seen)
         self.progress.loss_sum, self.progress.seen = (loss_sum, seen) if self.processes.is_main else (0.0, 0.0)
-        self.saver.save(self.progress.step, lambda: self._snapshot(runner))
-
-    def _snapshot(self, runner: PhaseRunner | None) -> Snapshot:
-        scaler = self.processes.accelerator.scaler
-        state: dict[str, Any] = {
-            "progress": asdict(self.progress),
-            "processes": self.processes.size,
-            "precision": self.processes.precision,
-            "scaler": scaler.state_dict() if scaler is not None else None,
-            "optim": None,
-        }
-        tensors: dict[str, dict[str, torch.Tensor]] = {
-            "model": full_state(runner.model if runner else self.inputs.model, self.processes.is_main),
-            "best": self.best,
-        }
-        if runner is not None:
-            tensors["optim"], state["optim"] = pack_state(runner.optimizer.optimizer, self.processes.is_main)
-            if runner.ema:
-                tensors["ema"] = full_state(runner.ema.module, self.processes.is_main)
-        return {name: group for name, group in tensors.items() if group}, state
+        self.checkpointer.save(self.progress.step)
