@@ -1,12 +1,14 @@
 """Augmentation: what it may change, by how much, how often, and on what it depends."""
 
 import math
+from typing import Annotated
 
 import pytest
 import torch
 
-from zoo.config.recipe import Augment
-from zoo.data.augment import SampleRng, augment, erase, mix
+from zoo.config.augment_table import Operation, ParameterOf, find_operations, find_parameters
+from zoo.config.recipe import OPERATIONS, Augment
+from zoo.data.augment import AFFINE, COLOUR, MIX, SHEAR, SampleRng, augment, erase, mix
 
 SIZE = 16
 IMAGES = torch.randint(256, (40, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -18,6 +20,8 @@ EVERYTHING = [
     Augment(crop="resized", jitter=0.2, rotate=10),
     Augment(crop="none", rotate=30),
     Augment(crop="padded", rotate=30),
+    Augment(flip=False, shear=20),
+    Augment(crop="resized", rotate=10, shear=20),
 ]
 
 
@@ -93,6 +97,30 @@ def test_rotation_turns_about_the_centre() -> None:
     assert angles.min() < -40 and angles.max() > 40 and angles.abs().max() < 49
 
 
+@pytest.mark.parametrize("most", [10, 30, 45])
+def test_shear_leans_upright_lines_by_its_angle_about_the_centre(most: int) -> None:
+    """The line through the centre stays straight and keeps its middle; each row is shifted by tan(angle) of its height."""
+    upright = torch.zeros(200, 1, 65, 65, dtype=torch.uint8)
+    upright[:, :, :, 32] = 255
+    found = augment(upright, Augment(flip=False, shear=most), draws(200), 65)[:, 0]
+    rows, columns = torch.arange(65.0) - 32, torch.arange(65.0) - 32
+    near = found * (columns.abs() < 24) * (rows.abs() < 20)[:, None]
+    places = (near * columns).sum(2)[:, 13:52] / near.sum(2)[:, 13:52]
+    leaning = -torch.tan(draws(200)(SHEAR, -1, 1) * math.radians(most))
+    torch.testing.assert_close(places, leaning[:, None] * rows[13:52], atol=0.02, rtol=0)
+    angles = torch.atan(leaning).rad2deg()
+    assert -most <= angles.min() < -0.95 * most and 0.95 * most < angles.max() <= most
+
+
+def test_shear_moves_rows_alone_and_has_a_draw_of_its_own() -> None:
+    """Level lines stay where they are, and the other operations draw as they do without it."""
+    level = torch.zeros(50, 1, 33, 33, dtype=torch.uint8)
+    level[:, :, 12] = 255
+    torch.testing.assert_close(augment(level, Augment(flip=False, shear=40), draws(50), 33), level.float())
+    turned, both = (augment(IMAGES, Augment(rotate=20, shear=by), draws(), SIZE) for by in (0, 1e-6))
+    torch.testing.assert_close(turned, both, atol=0.01, rtol=0)
+
+
 def test_jitter_stays_in_range_and_within_its_share() -> None:
     grey = torch.full((500, 3, 8, 8), 100, dtype=torch.uint8)
     found = augment(grey, Augment(flip=False, jitter=0.3), draws(500), 8)
@@ -160,3 +188,73 @@ def test_mixing_shares_follow_the_beta_distribution() -> None:
 def test_there_is_nothing_to_mix_with_one_image_or_no_wish() -> None:
     for images, how in ((LEVELS[:1], Augment(mixup=1.0, cutmix=1.0)), (LEVELS, Augment())):
         assert mix(images, TARGETS[: len(images)], how, 0, 0, 0)[0] is images
+
+
+ON = {
+    "flip": True,
+    "crop": "padded",
+    "rotate": 15.0,
+    "shear": 15.0,
+    "jitter": 0.3,
+    "erase": 1.0,
+    "mixup": 0.4,
+    "cutmix": 1.0,
+}
+"""A value of each operation at which it does something."""
+OFF = {name: operation.neutral for name, operation in OPERATIONS.items()}
+
+
+def test_every_field_is_an_operation_or_a_parameter_of_one() -> None:
+    parameters = [name for operation in OPERATIONS for name in find_parameters(Augment.model_fields, operation)]
+    assert sorted([*OPERATIONS, *parameters]) == sorted(Augment.model_fields)
+    assert ON.keys() == OPERATIONS.keys(), "a new operation has a value here, so that the next test sees it"
+
+
+def test_every_operation_has_a_function() -> None:
+    functions = {"spatial": AFFINE, "colour": COLOUR, "mix": MIX, "erase": {"erase": erase}}
+    for kind, those in functions.items():
+        assert set(those) == {name for name, operation in OPERATIONS.items() if operation.kind == kind}
+    assert {operation.kind for operation in OPERATIONS.values()} == functions.keys()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_that_is_on_changes_pixels_and_says_so(name: str) -> None:
+    """`changes` and `mixes` decide whether features are cached: what changes pixels must not leave them false."""
+    how, off = Augment(**{**OFF, name: ON[name]}), Augment(**OFF)
+    assert how != off
+    assert (off.changes, off.mixes, off.image_settings()) == (False, False, {})
+    mixes = OPERATIONS[name].kind == "mix"
+    assert (how.changes, how.mixes) == (not mixes, mixes)
+    assert how.image_settings().get(name) == (None if mixes else ON[name])
+
+    def pixels(how: Augment) -> torch.Tensor:
+        images = erase(augment(IMAGES, how, draws(), SIZE).float(), how.erase, draws())
+        return mix(images, torch.eye(40), how, 0, 0, 0)[0]
+
+    assert not pixels(how).equal(pixels(off))
+    assert pixels(off).equal(IMAGES.float())
+
+
+def test_parameters_belong_to_the_settings_of_their_operation() -> None:
+    assert Augment(**{**OFF, "crop": "resized", "min_scale": 0.3}).image_settings() == {
+        "crop": "resized",
+        "min_scale": 0.3,
+    }
+    assert Augment(**{**OFF, "min_scale": 0.3}).image_settings() == {}
+
+
+def test_a_field_without_a_mark_cannot_exist() -> None:
+    class Forgetful(Augment):
+        blur: float = 0.0
+
+    class Astray(Augment):
+        sigma: Annotated[float, ParameterOf("blur")] = 1.0
+
+    class Whole(Augment):
+        blur: Annotated[float, Operation("colour", neutral=0.0)] = 0.0
+
+    with pytest.raises(TypeError, match=r"data\.augment\.blur needs one mark"):
+        find_operations(Forgetful.model_fields)
+    with pytest.raises(TypeError, match=r"data\.augment\.sigma is a parameter of 'blur', which is not an operation"):
+        find_operations(Astray.model_fields)
+    assert find_operations(Whole.model_fields)["blur"] == Operation("colour", 0.0)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from zoo.config.augment_table import Operation, OperationKind, ParameterOf, find_operations, find_parameters
 from zoo.tasks.metrics_table import METRIC_NAMES, current_name
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -87,34 +88,56 @@ class Splits(Section):
 
 
 class Augment(Section):
-    """Random changes of training images, drawn per image from (seed, epoch, index)."""
+    """Random changes of training images, drawn per image from (seed, epoch, index).
 
-    flip: bool = True
+    Each field is marked as an `Operation`, with the value at which it does nothing, or as a parameter of one.
+    """
+
+    flip: Annotated[bool, Operation("spatial", neutral=False)] = True
     """Mirror left-right half of the time."""
-    crop: Literal["none", "padded", "resized"] = "none"
+    crop: Annotated[Literal["none", "padded", "resized"], Operation("spatial", neutral="none")] = "none"
     """`padded`: shift by up to an eighth, edges mirrored; `resized`: a random part blown up to full size."""
-    min_scale: Annotated[float, Field(gt=0, le=1)] = 0.5
+    min_scale: Annotated[float, Field(gt=0, le=1), ParameterOf("crop")] = 0.5
     """Smallest share of the area that `crop: resized` keeps."""
-    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    rotate: Annotated[float, Field(ge=0, le=180), Operation("spatial", neutral=0.0)] = 0.0
     """Rotate by up to this many degrees either way."""
-    jitter: Fraction = 0.0
+    shear: Annotated[float, Field(ge=0, le=45), Operation("spatial", neutral=0.0)] = 0.0
+    """Shear along the rows by up to this many degrees either way: upright lines lean by that angle."""
+    jitter: Annotated[float, Field(ge=0, lt=1), Operation("colour", neutral=0.0)] = 0.0
     """Change brightness, contrast and saturation by up to this share."""
-    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    erase: Annotated[float, Field(ge=0, le=1), Operation("erase", neutral=0.0)] = 0.0
     """Probability of random erasing: a rectangle of 2-33 % of the area set to the mean (arXiv:1708.04896)."""
-    mixup: Annotated[float, Field(ge=0)] = 0.0
+    mixup: Annotated[float, Field(ge=0), Operation("mix", neutral=0.0)] = 0.0
     """Alpha of mixup's Beta distribution; 0 is off (arXiv:1710.09412)."""
-    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0), Operation("mix", neutral=0.0)] = 0.0
     """Alpha of CutMix's Beta distribution; 0 is off (arXiv:1905.04899). With mixup, each batch draws one."""
+
+    def active(self, *kinds: OperationKind) -> list[str]:
+        """Names of the operations of these kinds that do something, in the order of the fields."""
+        return [name for name, op in OPERATIONS.items() if op.kind in kinds and getattr(self, name) != op.neutral]
 
     @property
     def mixes(self) -> bool:
         """Whether images are mixed with each other."""
-        return bool(self.mixup or self.cutmix)
+        return bool(self.active("mix"))
 
     @property
     def changes(self) -> bool:
         """Whether an image looks different from epoch to epoch."""
-        return bool(self.flip or self.crop != "none" or self.rotate or self.jitter or self.erase)
+        return bool(self.active(*CHANGES))
+
+    def image_settings(self) -> dict[str, Any]:
+        """The operations that change single images, and their parameters: all that an image's pixels depend on."""
+        names = [
+            key for name in self.active(*CHANGES) for key in (name, *find_parameters(type(self).model_fields, name))
+        ]
+        return {name: getattr(self, name) for name in names}
+
+
+OPERATIONS = find_operations(Augment.model_fields)
+"""Every operation of `data.augment` by its name."""
+CHANGES: tuple[OperationKind, ...] = ("spatial", "colour", "erase")
+"""Kinds of operation that change single images."""
 
 
 class Data(Section):

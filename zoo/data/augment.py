@@ -1,12 +1,15 @@
 """Random changes of a batch of training images, on the device, one draw per image.
 
-Shifts and flips move whole pixels; rotation and resized crops resample once, together.
+Shifts and flips move whole pixels. As soon as another spatial operation is on, all of them together are one affine map
+and one bilinear sampling. `AFFINE`, `COLOUR` and `MIX` hold one function for each operation of `data.augment`.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.config.recipe import Augment
@@ -14,7 +17,7 @@ from zoo.data.rng import stream, uniform
 from zoo.data.transfer import on_device
 
 FLIP, SHIFT_Y, SHIFT_X, AREA, ASPECT, TOP, LEFT, ANGLE, BRIGHT, CONTRAST, SATURATION = range(11)
-ERASE, ERASE_AREA, ERASE_ASPECT, ERASE_TOP, ERASE_LEFT = range(11, 16)
+ERASE, ERASE_AREA, ERASE_ASPECT, ERASE_TOP, ERASE_LEFT, SHEAR = range(11, 17)
 
 
 @dataclass(frozen=True)
@@ -23,22 +26,55 @@ class SampleRng:
 
     seed: int
     epoch: int
-    indices: torch.Tensor
+    indices: Tensor
 
-    def __call__(self, draw: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+    def __call__(self, draw: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         return low + (high - low) * uniform(self.seed, self.epoch, self.indices, draw)
 
 
-def augment(images: torch.Tensor, how: Augment, draws: SampleRng, size: int) -> torch.Tensor:
+@dataclass(frozen=True)
+class Affine:
+    """Where each image's output pixels come from: (x, y) -> matrix (x, y) + (right, down), in -1..1 across the image.
+
+    a, b, c, d: the rows (a, b) and (c, d) of the matrix; right, down: the shift. Each is float32 (B,), or one number
+    for all images.
+    """
+
+    a: Tensor | float = 1.0
+    b: Tensor | float = 0.0
+    c: Tensor | float = 0.0
+    d: Tensor | float = 1.0
+    right: Tensor | float = 0.0
+    down: Tensor | float = 0.0
+
+    def after(self, first: "Affine") -> "Affine":
+        """Both maps' matrices multiplied, `first` on the right; shifts add up unturned."""
+        return Affine(
+            self.a * first.a + self.b * first.c,
+            self.a * first.b + self.b * first.d,
+            self.c * first.a + self.d * first.c,
+            self.c * first.b + self.d * first.d,
+            self.right + first.right,
+            self.down + first.down,
+        )
+
+    def theta(self, count: int) -> Tensor:
+        """What `affine_grid` takes: float32 (count, 2, 3)."""
+        entries = (self.a, self.b, self.right, self.c, self.d, self.down)
+        return torch.stack([torch.as_tensor(e).float().expand(count) for e in entries], 1).view(-1, 2, 3)
+
+
+def augment(images: Tensor, how: Augment, draws: SampleRng, size: int) -> Tensor:
     """uint8 (B, C, S, S) -> (B, C, size, size), uint8 while only whole pixels moved, else float32 in 0..255."""
-    resample = how.crop == "resized" or how.rotate
-    images = _resampled(images, how, draws, size) if resample else _moved(images, how, draws)
-    if how.jitter:
-        images = _jittered(images.float(), how.jitter, draws)
+    spatial = how.active("spatial")
+    moves = set(spatial) <= {"flip", "crop"} and how.crop != "resized"
+    images = _moved(images, how, draws) if moves else _resampled(images, spatial, how, draws, size)
+    for name in how.active("colour"):
+        images = COLOUR[name](images.float(), getattr(how, name), draws)
     return images
 
 
-def erase(images: torch.Tensor, probability: float, draws: SampleRng) -> torch.Tensor:
+def erase(images: Tensor, probability: float, draws: SampleRng) -> Tensor:
     """Normalised images with a random rectangle of 2-33 % of the area set to 0, the mean."""
     if not probability:
         return images
@@ -54,12 +90,12 @@ def erase(images: torch.Tensor, probability: float, draws: SampleRng) -> torch.T
     return images.masked_fill(lines[:, None, :, None] & columns[:, None, None, :], 0.0)
 
 
-def _span(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:
+def _span(start: Tensor, length: Tensor, size: int) -> Tensor:
     at = torch.arange(size)
     return (at >= start[:, None]) & (at < (start + length)[:, None])
 
 
-def _moved(images: torch.Tensor, how: Augment, draws: SampleRng) -> torch.Tensor:
+def _moved(images: Tensor, how: Augment, draws: SampleRng) -> Tensor:
     """Flips and padded crops: every pixel keeps its value."""
     if not how.flip and how.crop == "none":
         return images
@@ -77,32 +113,47 @@ def _moved(images: torch.Tensor, how: Augment, draws: SampleRng) -> torch.Tensor
     return images.reshape(count, channels, -1).gather(2, flat.expand(-1, channels, -1)).view_as(images)
 
 
-def _mirrored(at: torch.Tensor, size: int) -> torch.Tensor:
+def _mirrored(at: Tensor, size: int) -> Tensor:
     at = at.abs()
     return torch.where(at >= size, 2 * (size - 1) - at, at)
 
 
-def _resampled(images: torch.Tensor, how: Augment, draws: SampleRng, size: int) -> torch.Tensor:
-    """Resized crop, rotation, shift and flip as one affine map and one bilinear sampling."""
-    if how.crop == "resized":
-        area = draws(AREA, how.min_scale, 1.0)
-        aspect = torch.exp(draws(ASPECT, math.log(3 / 4), math.log(4 / 3)))
-        height, width = (torch.sqrt(area * aspect)).clamp(max=1), (torch.sqrt(area / aspect)).clamp(max=1)
-        down, right = draws(TOP, -1, 1) * (1 - height), draws(LEFT, -1, 1) * (1 - width)
-    else:
-        height = width = torch.ones(len(images))
-        reach = 0.25 if how.crop == "padded" else 0.0
-        down, right = draws(SHIFT_Y, -reach, reach), draws(SHIFT_X, -reach, reach)
-    mirror = torch.where(draws(FLIP) < 0.5, -1.0, 1.0) if how.flip else torch.ones(len(images))
-    angle = draws(ANGLE, -1, 1) * math.radians(how.rotate)
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    theta = torch.stack([cos * width * mirror, -sin * height, right, sin * width * mirror, cos * height, down], 1)
-    theta = on_device(theta.view(-1, 2, 3), images.device)
+def _resampled(images: Tensor, spatial: list[str], how: Augment, draws: SampleRng, size: int) -> Tensor:
+    """All spatial operations that are on, as one affine map and one bilinear sampling."""
+    whole = Affine()
+    for name in (name for name in AFFINE if name in spatial):
+        whole = whole.after(AFFINE[name](how, draws))
+    theta = on_device(whole.theta(len(images)), images.device)
     grid = F.affine_grid(theta, [len(images), images.shape[1], size, size], align_corners=False)
     return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
 
 
-def _jittered(images: torch.Tensor, by: float, draws: SampleRng) -> torch.Tensor:
+def _rotation(how: Augment, draws: SampleRng) -> Affine:
+    angle = draws(ANGLE, -1, 1) * math.radians(how.rotate)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    return Affine(cos, -sin, sin, cos)
+
+
+def _shear(how: Augment, draws: SampleRng) -> Affine:
+    return Affine(b=torch.tan(draws(SHEAR, -1, 1) * math.radians(how.shear)))
+
+
+def _window(how: Augment, draws: SampleRng) -> Affine:
+    """The part of the image that a crop shows."""
+    if how.crop == "padded":
+        return Affine(right=draws(SHIFT_X, -0.25, 0.25), down=draws(SHIFT_Y, -0.25, 0.25))
+    area = draws(AREA, how.min_scale, 1.0)
+    aspect = torch.exp(draws(ASPECT, math.log(3 / 4), math.log(4 / 3)))
+    height, width = (torch.sqrt(area * aspect)).clamp(max=1), (torch.sqrt(area / aspect)).clamp(max=1)
+    down, right = draws(TOP, -1, 1) * (1 - height), draws(LEFT, -1, 1) * (1 - width)
+    return Affine(width, 0.0, 0.0, height, right, down)
+
+
+def _mirror(how: Augment, draws: SampleRng) -> Affine:
+    return Affine(torch.where(draws(FLIP) < 0.5, -1.0, 1.0))
+
+
+def _jittered(images: Tensor, by: float, draws: SampleRng) -> Tensor:
     bright, contrast, saturation = (
         on_device(draws(d, 1 - by, 1 + by), images.device).view(-1, 1, 1, 1) for d in (BRIGHT, CONTRAST, SATURATION)
     )
@@ -115,30 +166,53 @@ def _jittered(images: torch.Tensor, by: float, draws: SampleRng) -> torch.Tensor
     return images.clamp(0, 255)
 
 
-def mix(
-    images: torch.Tensor, targets: torch.Tensor, how: Augment, seed: int, epoch: int, batch: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """mixup or CutMix of a batch with itself, rolled by one; targets are probabilities (B, K)."""
-    alphas = [a for a in (how.mixup, how.cutmix) if a]
-    if not alphas or len(images) < 2:
+def mix(images: Tensor, targets: Tensor, how: Augment, seed: int, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
+    """Mix a batch (B, C, S, S) with itself, rolled by one, by mixup or CutMix; with both on, each batch draws one.
+
+    Targets are shares (B, K) and are mixed alike. A batch of one image stays as it is.
+    """
+    names = how.active("mix")
+    if not names or len(images) < 2:
         return images, targets
     generator = torch.Generator().manual_seed(stream(seed, epoch, batch, 7919))
-    cut = how.cutmix > 0 and (how.mixup == 0 or bool(torch.rand((), generator=generator) < 0.5))
-    share = _beta(how.cutmix if cut else how.mixup, generator)
-    other = images.roll(1, 0)
-    if not cut:
-        return images.lerp(other, 1 - share), targets.lerp(targets.roll(1, 0), 1 - share)
+    name = names[0]
+    if len(names) > 1:
+        name = "cutmix" if bool(torch.rand((), generator=generator) < 0.5) else "mixup"
+    share = _beta(getattr(how, name), generator)
+    mixed, share = MIX[name](images, images.roll(1, 0), share, generator)
+    return mixed, targets.lerp(targets.roll(1, 0), 1 - share)
+
+
+def _mixup(images: Tensor, other: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
+    """Both images (B, C, S, S) blended, `share` of the first, and that share."""
+    return images.lerp(other, 1 - share), share
+
+
+def _cutmix(images: Tensor, other: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
+    """A square of the other image put into the first, and the share of the area that the first keeps."""
     size = images.shape[-1]
     side = math.sqrt(1 - share) * size
     at = torch.rand(2, generator=generator) * size
     (top, left), (bottom, right) = (((at + sign * side / 2).round().clamp(0, size).int().tolist()) for sign in (-1, 1))
     mixed = images.clone()
     mixed[:, :, top:bottom, left:right] = other[:, :, top:bottom, left:right]
-    share = 1 - (bottom - top) * (right - left) / size**2
-    return mixed, targets.lerp(targets.roll(1, 0), 1 - share)
+    return mixed, 1 - (bottom - top) * (right - left) / size**2
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
     """One draw from Beta(alpha, alpha) by two gammas."""
     gammas = torch._standard_gamma(torch.full((2,), alpha, dtype=torch.float64), generator=generator)
     return float(gammas[0] / gammas.sum()) if gammas.sum() > 0 else 0.5
+
+
+AFFINE: dict[str, Callable[[Augment, SampleRng], Affine]] = {
+    "rotate": _rotation,
+    "shear": _shear,
+    "crop": _window,
+    "flip": _mirror,
+}
+"""The spatial operations, outermost first: output pixels are mirrored, cropped, sheared, then rotated to their source."""
+COLOUR: dict[str, Callable[[Tensor, float, SampleRng], Tensor]] = {"jitter": _jittered}
+"""The colour operations: (float32 images in 0..255, value of the field, draws) -> images."""
+MIX = {"mixup": _mixup, "cutmix": _cutmix}
+"""The mix operations: (images, images of others, share, generator) -> (images, share that is left)."""

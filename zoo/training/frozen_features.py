@@ -151,7 +151,7 @@ class Features:
 
 
 def _augmentation(images: ImageLoader, epoch: int) -> dict[str, Any] | None:
-    return None if images.how is None else {**images.how.model_dump(), "seed": images.seed, "epoch": epoch}
+    return None if images.how is None else {**images.how.image_settings(), "seed": images.seed, "epoch": epoch}
 
 
 def _mapped(path: Path) -> torch.Tensor | None:
