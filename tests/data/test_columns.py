@@ -7,13 +7,14 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 from PIL import Image as Pillow
 
-from zoo.data.columns import image_column, label_column
+from zoo.data.columns import groups, image_column, label_columns, weights
 from zoo.errors import DataError, UnknownName
 
 Picture = Callable[..., Pillow.Image]
 
 
 NUMBER, LABELS = (Value("int64"), [1]), (ClassLabel(names=["a", "b"]), [1])
+MANY = (List(LABELS[0]), [[0, 1]])
 RECORD = ({"bytes": Value("binary"), "path": Value("string")}, [{"bytes": b"", "path": ""}])
 
 
@@ -29,13 +30,19 @@ def columns(picture: Picture, extra: dict[str, Any]) -> Dataset:
         ({"fine": LABELS, "label": NUMBER, "id": NUMBER}, None, "fine"),
         ({"id": NUMBER, "label": NUMBER}, None, "label"),
         ({"id": NUMBER, "kind": (Value("large_string"), ["x"])}, "kind", "kind"),
+        ({"tags": MANY}, None, "tags"),
+        ({"tags": MANY, "fine": LABELS}, None, "fine"),
+        ({"id": NUMBER, "tags": (List(Value("string")), [["a"]])}, "tags", "tags"),
+        ({"id": NUMBER, "a": NUMBER, "b": NUMBER}, ["b", "a"], ["b", "a"]),
         ({"id": NUMBER, "Category": NUMBER}, None, "Category"),
         ({"category": NUMBER, "Label": NUMBER}, None, "Label"),
         ({"kind": (Value("string"), ["x"]), "share": (Value("float32"), [0.5])}, None, "kind"),
     ],
 )
-def test_label_columns(extra: dict[str, Any], wanted: str | None, found: str, picture: Picture) -> None:
-    assert label_column(columns(picture, extra), wanted) == found
+def test_label_columns(
+    extra: dict[str, Any], wanted: str | list[str] | None, found: str | list[str], picture: Picture
+) -> None:
+    assert label_columns(columns(picture, extra), wanted) == ([found] if isinstance(found, str) else found)
 
 
 def test_image_columns(picture: Picture) -> None:
@@ -51,12 +58,12 @@ def test_image_columns(picture: Picture) -> None:
     ("find", "extra", "wanted", "message"),
     [
         (
-            label_column, {"fine": LABELS, "coarse": LABELS}, None,
+            label_columns, {"fine": LABELS, "coarse": LABELS}, None,
             "data.label_column: cannot tell which column holds the labels (found fine and coarse; "
             "columns: img, fine, coarse). Name it: data.label_column=NAME",
         ),
         (
-            label_column, {"share": (Value("float32"), [0.5])}, None,
+            label_columns, {"share": (Value("float32"), [0.5])}, None,
             "data.label_column: cannot tell which column holds the labels (found none; columns: img, share). "
             "Name it: data.label_column=NAME",
         ),
@@ -65,15 +72,15 @@ def test_image_columns(picture: Picture) -> None:
             "data.image_column: cannot tell which column holds the images (found img and other; "
             "columns: img, other). Name it: data.image_column=NAME",
         ),
-        (label_column, {"label": LABELS}, "lable", "unknown column in data.label_column 'lable'. Did you mean 'label'?"),
+        (label_columns, {"label": LABELS}, "lable", "unknown column in data.label_column 'lable'. Did you mean 'label'?"),
         (image_column, {"label": LABELS}, "pic", "unknown column in data.image_column 'pic'. There are: img, label."),
         (
-            label_column, {"share": (Value("float32"), [0.5])}, "share",
-            "data.label_column: 'share' is of type float32, not labels (columns: img, share)",
+            label_columns, {"when": (Value("date32"), [None])}, "when",
+            "data.label_column: 'when' is of type date32, not labels (columns: img, when)",
         ),
         (
-            label_column, {"several": (List(Value("int64")), [[1]])}, "several",
-            "data.label_column: 'several' is of type List, not labels (columns: img, several)",
+            label_columns, {"boxes": (List(List(Value("float32"))), [[[1.0]]])}, "boxes",
+            "data.label_column: 'boxes' is of type List, not labels (columns: img, boxes)",
         ),
         (
             image_column, {"label": LABELS}, "label",
@@ -87,3 +94,40 @@ def test_columns_that_cannot_be_told(
     with pytest.raises((DataError, UnknownName)) as problem:
         find(columns(picture, extra), wanted)
     assert str(problem.value) == message
+
+
+def test_columns_with_another_role_are_no_labels(picture: Picture) -> None:
+    split = columns(picture, {"species": NUMBER, "patient": NUMBER})
+    assert label_columns(split, None, {None, "patient"}) == ["species"]
+    with pytest.raises(DataError, match="cannot tell which column holds the labels"):
+        label_columns(split, None)
+
+
+def test_a_label_column_is_named_once(picture: Picture) -> None:
+    with pytest.raises(DataError, match=r"'a' is named twice\. Name each column once"):
+        label_columns(columns(picture, {"a": NUMBER}), ["a", "a"])
+
+
+@pytest.mark.parametrize("values", [[0, 2, 0.5], ["0", " 2", "0.5"], [False, 2.0, 0.5]])
+def test_weights_are_numbers_or_their_text(values: list[Any]) -> None:
+    values = [float(v) for v in values] if isinstance(values[0], bool) else values
+    assert weights(Dataset.from_dict({"w": values}), "w", "train").tolist() == [0.0, 2.0, 0.5]
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "much", "", None])
+def test_what_is_no_weight(value: str | None) -> None:
+    with pytest.raises(DataError) as problem:
+        weights(Dataset.from_dict({"w": ["1", value]}), "w", "train")
+    assert str(problem.value) == (
+        f"data.weight_column: row 1 of the split 'train' has {value!r} in 'w', expected a finite number from 0. "
+        "Correct or remove such rows"
+    )
+
+
+def test_groups_are_compared_as_text() -> None:
+    split = Dataset.from_dict({"g": [7, 7, 12]})
+    assert groups(split, "g", "train").tolist() == ["7", "7", "12"]
+    with pytest.raises(UnknownName, match=r"unknown column in data\.group_column 'h'\. There are: g"):
+        groups(split, "h", "train")
+    with pytest.raises(DataError, match=r"row 1 of the split 'train' has no group in 'g'"):
+        groups(Dataset.from_dict({"g": ["a", None]}), "g", "train")

@@ -153,10 +153,14 @@ class Data(Section):
     """Branch, tag or commit of a Hub data set."""
     image_column: str | None = None
     """Column of the images or, in a CSV file, of their paths below its folder (found: the only one, by type or name)."""
-    label_column: str | None = None
-    """Column of the labels (found: the only class-label column, or `label`)."""
+    label_column: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """Column of the labels (found: the only class-label column, or `label`), or a list of columns, one for each label."""
     label_delimiter: Annotated[str, Field(min_length=1)] | None = None
     """What separates several labels in a cell of text (`;`); null: a cell is one label. Never guessed."""
+    weight_column: str | None = None
+    """Column of numbers from 0 by which the loss of training images is multiplied, scaled to a mean of 1; metrics ignore it."""
+    group_column: str | None = None
+    """Column that says which images belong together (a patient, a scene): a group stays whole where train gives splits."""
     splits: Splits = Splits()
     """Names of the splits."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1

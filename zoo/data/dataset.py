@@ -10,7 +10,8 @@ import numpy as np
 from datasets import Dataset, Image
 
 from zoo.config.recipe import Data
-from zoo.data.columns import image_column, label_column
+from zoo.data.columns import groups, image_column, label_columns, weights
+from zoo.data.group_split import check_groups, shared_groups, split_off_groups
 from zoo.data.image_store import EncodedImages
 from zoo.data.sources import open_source
 from zoo.data.sources.naming import SPLIT_NAMES
@@ -26,11 +27,15 @@ CARVE_SEEDS = {"test": 1, "validation": 2}
 
 @dataclass(frozen=True)
 class Split:
-    """One split: targets as the task encodes them, int64 (N,) or float32 (N, K), the images still encoded, its origin."""
+    """One split: targets as the task encodes them, int64 (N,) or float32 (N, K), the images still encoded, its origin.
+
+    weights: importance of each image's loss, float32 (N,) with a mean of 1; None where all count alike.
+    """
 
     targets: np.ndarray
     encoded: EncodedImages
     origin: str
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -53,9 +58,9 @@ class ImageData:
 
 
 def load_data(data: Data, seed: int, task: str = "auto") -> ImageData:
-    """The three splits of a recipe. Missing ones are taken from train, stratified and seeded. Raises DataError.
+    """The three splits of a recipe. Missing ones are taken from train, stratified, seeded, and by whole groups.
 
-    task: the recipe's.
+    task: the recipe's. Raises DataError.
     """
     raw = open_source(data)
     names = _assigned(raw, data)
@@ -69,15 +74,14 @@ def load_data(data: Data, seed: int, task: str = "auto") -> ImageData:
         if k != "train" and not getattr(data.splits, k) and asked.unlabelled(raw[name], labels)
     ]
     parts = {k: _rows(raw[name], name, k, image, labels, asked, classes) for k, name in names.items() if k not in blank}
+    parts = {k: _with_roles(part, raw[names[k]], k, data) for k, part in parts.items()}
     missing = [kind for kind in ("test", "validation") if kind not in parts]
     warnings = [f"the split '{names[k]}' has no labels; {k} images are taken from train" for k in blank]
+    if parts["train"].groups is not None:
+        check_groups(parts["train"].groups, missing, names["train"])
+        warnings += shared_groups({k: part.groups for k, part in parts.items() if part.groups is not None})
     warnings += asked.check_train(parts["train"].targets, classes, missing)
-    for done, kind in enumerate(missing):
-        fraction, own_seed = getattr(data, f"{kind}_fraction"), seed + CARVE_SEEDS[kind]
-        strata = asked.strata(parts["train"].targets)
-        kept, taken = split_off(strata, fraction, own_seed, leave=len(missing) - done)
-        parts[kind] = parts["train"].take(taken, f", stratified {fraction:g}, seed {own_seed}")
-        parts["train"] = parts["train"].take(kept)
+    parts |= _taken_from_train(parts["train"], missing, asked, data, seed)
     if data.limit is not None:
         parts = {kind: _limited(part, asked, data.limit, seed) for kind, part in parts.items()}
     splits = {kind: parts[kind].finished() for kind in ("train", "validation", "test")}
@@ -89,8 +93,37 @@ def load_data(data: Data, seed: int, task: str = "auto") -> ImageData:
     return ImageData(asked, classes, splits, _fingerprint(classes, splits), warnings)
 
 
+def _taken_from_train(train: "Rows", missing: Sequence[str], task: Task, data: Data, seed: int) -> dict[str, "Rows"]:
+    """The splits that the source lacks, taken one after the other from `train`, and what is left of it. Raises DataError."""
+    parts = {}
+    for done, kind in enumerate(missing):
+        fraction, own_seed = getattr(data, f"{kind}_fraction"), seed + CARVE_SEEDS[kind]
+        strata, leave, whole = task.strata(train.targets), len(missing) - done, ""
+        if train.groups is None:
+            kept, taken = split_off(strata, fraction, own_seed, leave)
+        else:
+            kept, taken = split_off_groups(strata, train.groups, fraction, own_seed, leave)
+            whole = f" by whole groups of '{data.group_column}'"
+        parts[kind] = train.take(taken, f", stratified {fraction:g}{whole}, seed {own_seed}")
+        train = train.take(kept)
+    return {**parts, "train": train}
+
+
 def _labels(split: Dataset, data: Data) -> Labels:
-    return Labels.of(label_column(split, data.label_column), data.label_delimiter)
+    columns = label_columns(split, data.label_column, {data.image_column, data.weight_column, data.group_column})
+    return Labels.of(columns, data.label_delimiter)
+
+
+def _with_roles(rows: "Rows", split: Dataset, kind: str, data: Data) -> "Rows":
+    """The rows with their groups, and those of train with their weights, where the recipe names columns for them."""
+    column = data.group_column
+    grouped = column is not None and (kind == "train" or column in split.column_names)
+    weighted = data.weight_column is not None and kind == "train"
+    return replace(
+        rows,
+        groups=groups(split, column, rows.name) if grouped else None,
+        weights=weights(split, data.weight_column, rows.name) if weighted else None,
+    )
 
 
 def _absent(split: Split, task: Task, classes: Sequence[str]) -> list[str]:
@@ -158,7 +191,10 @@ def _numbers(own: Sequence[str], used: Sequence[str], classes: tuple[str, ...], 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of the source's split `name`: their targets, int64 row numbers (N,), and how they were taken."""
+    """Some rows of the source's split `name`: their targets, int64 row numbers (N,), and how they were taken.
+
+    groups: text (N,); weights: float64 (N,); None where the recipe names no column for them.
+    """
 
     images: Dataset
     column: str
@@ -166,10 +202,19 @@ class Rows:
     targets: np.ndarray
     numbers: np.ndarray
     how: str = ""
+    groups: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def take(self, at: np.ndarray, how: str = "") -> "Rows":
         """The rows at these places only."""
-        return replace(self, targets=self.targets[at], numbers=self.numbers[at], how=self.how + how)
+        return replace(
+            self,
+            targets=self.targets[at],
+            numbers=self.numbers[at],
+            how=self.how + how,
+            groups=None if self.groups is None else self.groups[at],
+            weights=None if self.weights is None else self.weights[at],
+        )
 
     def read(self, indices: Sequence[int]) -> list[Any]:
         """Records `{bytes, path}`, or None."""
@@ -183,8 +228,20 @@ class Rows:
         return f"row {self.numbers[index]} of the split '{self.name}'"
 
     def finished(self) -> Split:
-        """As a Split that worker processes can be given."""
-        return Split(self.targets, EncodedImages(len(self.targets), self.read, self.called), self.name + self.how)
+        """As a Split that worker processes can be given. Raises DataError where all weights are 0."""
+        encoded = EncodedImages(len(self.targets), self.read, self.called)
+        return Split(self.targets, encoded, self.name + self.how, self._scaled_weights())
+
+    def _scaled_weights(self) -> np.ndarray | None:
+        """float32 (N,) with a mean of 1, so that the learning rate means what it does without weights."""
+        if self.weights is None:
+            return None
+        if not self.weights.any():
+            raise DataError(
+                f"data.weight_column: all {len(self.weights)} training images of the split '{self.name}' have the weight 0. "
+                f"Name another column: data.weight_column=NAME"
+            )
+        return (self.weights / self.weights.mean()).astype(np.float32)
 
 
 def _assigned(raw: dict[str, Dataset], data: Data) -> dict[str, str]:
@@ -252,6 +309,8 @@ def _fingerprint(classes: tuple[str, ...], splits: dict[str, Split]) -> str:
     digest = hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape"))
     for split in splits.values():
         digest.update(split.targets.tobytes())
+        if split.weights is not None:
+            digest.update(split.weights.tobytes())
         probes = np.unique(np.linspace(0, len(split) - 1, PROBES).astype(int))
         for record in split.encoded.read(probes):
             digest.update(_bytes(record))

@@ -71,6 +71,7 @@ def prepare(setup: Setup, splits: FrozenSplits, processes: Processes, reporter: 
             processes.shard,
             how,
             recipe.train.seed,
+            split.weights,
         )
 
     pixels, faults = decode_split(train, wide, recipe, processes, reporter, "train")

@@ -106,7 +106,8 @@ class PhaseRunner:
     def backward(self, batch: Batch, images: int, last: bool, epoch: int, number: int) -> torch.Tensor:
         """Add this batch's share of the gradient of the mean loss over `images` images of the whole window.
 
-        last: whether the window ends here, so that processes exchange gradients.
+        last: whether the window ends here, so that processes exchange gradients. Where images have weights, their mean
+        over the training split is 1, so the mean still divides by the number of images.
         Returns the summed loss of this process's images.
         """
         processes = self.inputs.processes

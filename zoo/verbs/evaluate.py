@@ -31,7 +31,10 @@ KEYS = (
     *("batch_size", "workers", "in_memory", "corrupt"),
 )
 """Keys of `data` that may be given; the others are the model's own, or say what it was trained on."""
-OF_ANOTHER = tuple(f"data.{key}=null" for key in ("config", "revision", "image_column", "label_column", "limit"))
+OF_ANOTHER = tuple(
+    f"data.{key}=null"
+    for key in ("config", "revision", "image_column", "label_column", "weight_column", "group_column", "limit")
+)
 """What a run says of its own source, and which is not so of another."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 
 from zoo.config.recipe import Data
-from zoo.data.columns import image_column, label_column
+from zoo.data.columns import image_column, label_columns
 from zoo.data.sources import open_source
 from zoo.errors import PluginError, UnknownName, UsageError
 
@@ -33,7 +33,7 @@ def from_plugin(install: Callable[..., Path], body: str, **options: Any) -> dict
 def test_a_plugins_source(install: Callable[..., Path]) -> None:
     found = from_plugin(install, "    return DatasetDict(train=rows(count), test=rows(2))\n", count=6)
     assert {name: len(split) for name, split in found.items()} == {"train": 6, "test": 2}
-    assert (image_column(found["train"], None), label_column(found["train"], None)) == ("picture", "kind")
+    assert (image_column(found["train"], None), label_columns(found["train"], None)) == ("picture", ["kind"])
     assert list(open_source(Data(source="plugin:zoo-pets:pets"))) == ["train", "test"]
 
 

@@ -10,7 +10,7 @@ from datasets import Dataset, List, Value
 from PIL import Image
 
 from zoo.config.recipe import Data, Splits
-from zoo.data.columns import image_column, label_column
+from zoo.data.columns import image_column, label_columns
 from zoo.data.sources import open_source
 from zoo.errors import DataError, UnknownName
 
@@ -54,7 +54,7 @@ def test_paths_are_relative_to_the_file_and_no_image_is_opened(
     monkeypatch.chdir(folder.parent)
     train = opened(Path("set/labels.csv"))["train"]
     assert train["file_name"][:] == [{"bytes": None, "path": p} for p in ("set/pets/a.png", "set/c.png")]
-    assert (image_column(train, None), label_column(train, None)) == ("file_name", "label")
+    assert (image_column(train, None), label_columns(train, None)) == ("file_name", ["label"])
     assert train.features["label"] == Value("string")
     assert path.exists()
 
@@ -124,8 +124,20 @@ def test_a_column_says_the_split(text: str, splits: dict[str, str], found: dict[
 
 def test_columns_are_named(write: Write) -> None:
     train = opened(write("image,thumb,species\nc.png,pets/a,cat\n"), image_column="thumb")["train"]
-    assert label_column(train, "species") == "species"
+    assert label_columns(train, "species") == ["species"]
     assert train["thumb"][0]["path"].endswith("pets/a.png")
+
+
+def test_blank_cells_are_no_label_where_cells_hold_several(write: Write) -> None:
+    path = write("image,labels\nc.png,a;b\npets/a.png,\n")
+    assert values(path, "labels") == ["a;b", None]
+    assert values(path, "labels", label_delimiter=";") == ["a;b", ""]
+
+
+def test_a_column_with_another_role_does_not_say_the_split(write: Write) -> None:
+    path = write("image,label,split\nc.png,x,train\npets/a.png,y,val\n")
+    assert list(opened(path, group_column="split")) == ["train"]
+    assert list(opened(path, label_column=["label", "split"])) == ["train"]
 
 
 @pytest.mark.parametrize(

@@ -26,14 +26,17 @@ def matches(ref: SourceRef) -> bool:
 def open(ref: SourceRef, options: Data) -> dict[str, Dataset]:
     """One split by each value of the column `split` or `is_valid`, else `train`.
 
-    The column of paths becomes one of encoded images; all others stay text (lists of text in JSON Lines), blank cells
-    are None. Raises DataError with the line where the file is at fault.
+    The column of paths becomes one of encoded images; all others stay text (lists of text in JSON Lines). Blank cells
+    are None: nothing is known; where `data.label_delimiter` cuts cells into labels they stay blank: there is no label.
+    Raises DataError with the line where the file is at fault.
     """
     path, table = ref.path, read_table(ref.path)
     column = _image_column(table, options.image_column, path)
     images = find_images(path, table.columns[column], table.lines)
     splits = _splits(table, options, path)
     columns = {name: values for name, values in table.columns.items() if name not in (column, splits[0])}
+    if options.label_delimiter is not None:
+        columns = {name: ["" if value is None else value for value in values] for name, values in columns.items()}
     features = {name: _feature(name, values, table.lines, path) for name, values in columns.items()}
     rows = Dataset.from_dict(
         {column: [{"path": image, "bytes": None} for image in images], **columns},
@@ -91,7 +94,9 @@ def _names_splits(values: Iterable[Any], options: Data) -> bool:
 
 
 def _other_roles(options: Data) -> set[str | None]:
-    return {options.image_column, options.label_column}
+    labels = options.label_column
+    named = [labels] if labels is None or isinstance(labels, str) else labels
+    return {options.image_column, options.weight_column, options.group_column, *named}
 
 
 def _feature(name: str, values: list[Any], lines: list[int], path: Path) -> Any:
