@@ -9,8 +9,8 @@ Imports point down only (a test says so), and the light half imports no torch:
     zoo.publishing    staged files, model card, plots
     zoo.tuning        what `auto` means: precision, memory format, batch size, compiling
     zoo.training      setup and inputs; trainer, phases, checkpoints, optimisers
+    zoo.evaluation    inference, metrics, evaluation
     zoo.distributed   processes, FSDP2, launch
-    zoo.evaluation    metrics
     zoo.models        classifier = backbone + head; saved models; adapters; heads
     zoo.data          sources, splits, decoding, augmentation, batches
     zoo.hub           the Hub: client, download, verification, one commit per push

@@ -5,13 +5,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from zoo.data.loader import Batch, FeatureLoader, Shard
+from zoo.data.loader import Shard
 from zoo.distributed.processes import Processes, broadcast_value, resolve_precision, wants_cpu
 from zoo.errors import RunError, UsageError
 
@@ -85,41 +84,12 @@ def test_one_process_agrees_with_itself():
     processes.barrier()
 
 
-def features(processes: Processes, count: int) -> FeatureLoader:
-    values = torch.arange(count, dtype=torch.float32)[:, None] * torch.tensor([1.0, 10.0])
-    return FeatureLoader([values], np.arange(count), processes.device, processes.shard)
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
-@pytest.mark.parametrize("count", [1, 7, 8])
-def test_every_input_once_and_in_order(count, batch_size):
-    processes, ticks = Processes("fp32"), []
-    found = processes.predict_all(lambda x: x.double() + 1, features(processes, count), count, batch_size, ticks.append)
-    assert found.dtype == torch.float32
-    assert found.tolist() == [[i + 1.0, 10.0 * i + 1] for i in range(count)]
-    assert sum(ticks) == count
-
-
-def test_an_input_that_is_lost_is_noticed():
-    class Short(FeatureLoader):
-        def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
-            return super().batches(order[:-1], epoch)
-
-    processes = Processes("fp32")
-    loader = features(processes, 10)
-    for count, batch_size, lost in ((10, 4, 2), (3, 4, 3)):
-        with pytest.raises(RunError) as caught:
-            processes.predict_all(
-                lambda x: x, Short(loader.views, loader.targets, processes.device, processes.shard), count, batch_size
-            )
-        assert str(caught.value) == f"{lost} of {count} images were not evaluated"
-
-
 MEMBER = """
 import json
 import numpy as np, torch
 from torch import nn
 from zoo.data.loader import FeatureLoader
+from zoo.evaluation.inference import predict_all
 from zoo.distributed.processes import Processes, broadcast_value
 
 early = broadcast_value("main's" if __import__("os").environ["RANK"] == "0" else "other's")
@@ -132,7 +102,7 @@ found = {}
 for count in (1, 2, 7, 8):
     values = torch.arange(count, dtype=torch.float32)[:, None] * torch.tensor([1.0, 10.0])
     loader, ticks = FeatureLoader([values], np.arange(count), processes.device, processes.shard), []
-    result = processes.predict_all(lambda x: x + 1, loader, count, 3, ticks.append)
+    result = predict_all(lambda x: x + 1, loader, processes, count, 3, ticks.append)
     found[count] = [result.tolist() == (values + 1).tolist(), sum(ticks)]
 print(json.dumps({
     "rank": processes.rank, "size": processes.size, "main": processes.is_main, "early": early,

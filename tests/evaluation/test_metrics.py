@@ -1,4 +1,4 @@
-"""Scalars and reports of one class per image, held against scikit-learn."""
+"""Scalars of one class per image, held against scikit-learn."""
 
 import math
 import warnings
@@ -8,14 +8,17 @@ import pytest
 import sklearn.metrics
 import torch
 
-from zoo.evaluation import metrics
-from zoo.evaluation.metrics import epoch_metrics, number, report, summary
-from zoo.evaluation.multiclass import Multiclass
+from zoo.evaluation.metrics import compute, number
+from zoo.evaluation.multiclass import MulticlassScores
 
 LOGITS = torch.tensor(
     [[3.0, 1, 0], [2, 1, 0], [0, 1, 0.5], [1, 0, 2], [0, 3, 1], [1, 2, 0]],
 )  # predicted 0 0 1 2 1 1
 LABELS = torch.tensor([0, 0, 0, 2, 1, 2])
+
+
+def scalars(scored: MulticlassScores) -> dict[str, float | None]:
+    return compute("multiclass", scored)
 
 
 def by_scikit_learn(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float | None]:
@@ -74,13 +77,13 @@ CASES = {f"seed {seed}": random_case(seed) for seed in range(50)} | {
 @pytest.mark.parametrize("case", CASES)
 def test_summary_is_scikit_learns(case):
     logits, labels = CASES[case]
-    found = summary(Multiclass(logits, labels))
+    found = scalars(MulticlassScores(logits, labels))
     found.pop("top5")
     assert found == pytest.approx(by_scikit_learn(logits, labels), abs=1.5e-6)
 
 
 def test_summary_by_hand():
-    assert summary(Multiclass(LOGITS, LABELS, lambda logits, labels: labels.float())) == pytest.approx(
+    assert scalars(MulticlassScores(LOGITS, LABELS, lambda logits, labels: labels.float())) == pytest.approx(
         {
             "accuracy": 4 / 6,
             "top5": 1.0,  # there are three classes
@@ -101,47 +104,17 @@ def test_summary_by_hand():
 def test_top5_is_scikit_learns_without_ties(seed):
     logits = torch.randn(40, 9, generator=torch.Generator().manual_seed(seed))
     expected = sklearn.metrics.top_k_accuracy_score(np.arange(40) % 9, logits.numpy(), k=5)
-    assert summary(Multiclass(logits, torch.arange(40) % 9))["top5"] == pytest.approx(expected, abs=1e-6)
+    assert scalars(MulticlassScores(logits, torch.arange(40) % 9))["top5"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_top5_favours_no_class_among_ties():
     labels = torch.arange(10)
-    assert summary(Multiclass(torch.zeros(10, 10), labels))["top5"] == 0.5
-    assert [summary(Multiclass(torch.zeros(1, 10), k[None]))["top5"] for k in labels] == [0.5] * 10
+    assert scalars(MulticlassScores(torch.zeros(10, 10), labels))["top5"] == 0.5
+    assert [scalars(MulticlassScores(torch.zeros(1, 10), k[None]))["top5"] for k in labels] == [0.5] * 10
 
 
 def test_what_is_undefined_is_none():
-    nothing = summary(Multiclass(torch.full((2, 2), math.nan), torch.tensor([0, 1])))
+    nothing = scalars(MulticlassScores(torch.full((2, 2), math.nan), torch.tensor([0, 1])))
     assert (nothing["log_loss"], nothing["auroc"], nothing["loss"], nothing["top5"]) == (None, None, None, 0.0)
     assert [number(x) for x in (math.inf, math.nan, None, -1e-9, 0.12345678)] == [None, None, None, 0.0, 0.123457]
     assert math.copysign(1, number(-1e-9)) == 1
-
-
-def test_metrics_that_sort_many_scores_are_for_the_end_unless_one_chooses(monkeypatch):
-    monkeypatch.setattr(metrics, "MANY_SCORES", LOGITS.numel())
-    scored = Multiclass(LOGITS, LABELS)
-    assert epoch_metrics(scored, "accuracy") == summary(scored)
-    monkeypatch.setattr(metrics, "MANY_SCORES", LOGITS.numel() - 1)
-    assert epoch_metrics(scored, "accuracy") == summary(scored, {"auroc"}) and "auroc" in epoch_metrics(scored, "auroc")
-
-
-def test_report():
-    found = report(Multiclass(LOGITS, LABELS), ("a", "b", "c"))
-    assert found == {
-        **summary(Multiclass(LOGITS, LABELS)),
-        "images": 6,
-        "absent_classes": [],
-        "per_class": {
-            "a": {"precision": 1.0, "recall": 0.666667, "f1": 0.8, "images": 3},
-            "b": {"precision": 0.333333, "recall": 1.0, "f1": 0.5, "images": 1},
-            "c": {"precision": 1.0, "recall": 0.5, "f1": 0.666667, "images": 2},
-        },
-        "confusion_matrix": [[2, 1, 0], [0, 1, 0], [0, 1, 1]],
-    }
-
-
-def test_report_of_a_class_without_images():
-    found = report(Multiclass(LOGITS, LABELS.clamp(max=1)), ("a", "b", "c"))
-    assert found["per_class"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "images": 0}
-    assert found["confusion_matrix"][2] == [0, 0, 0]
-    assert found["absent_classes"] == ["c"]

@@ -9,10 +9,14 @@ import torch
 from torch.nn import functional as F
 
 from zoo.evaluation import ranking
-from zoo.evaluation.metrics import summary
-from zoo.evaluation.multilabel import Multilabel, absent
+from zoo.evaluation.metrics import compute
+from zoo.evaluation.multilabel import MultilabelScores
 
 UNKNOWN = math.nan
+
+
+def scalars(scored: MultilabelScores) -> dict[str, float | None]:
+    return compute("multilabel", scored)
 
 
 def case(seed: int, unknown: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,7 +40,7 @@ def test_summary_is_scikit_learns(seed):
     score = sklearn.metrics.f1_score
     f1_of_images = [score(t, g, zero_division=1.0) for t, g in zip(true, given, strict=True)]
     scores = logits.numpy()
-    assert summary(Multilabel(logits, targets)) == pytest.approx(
+    assert scalars(MultilabelScores(logits, targets)) == pytest.approx(
         {
             "map": np.mean([sklearn.metrics.average_precision_score(true[:, k], scores[:, k]) for k in present]),
             "macro_f1": score(true, given, labels=present, average="macro", zero_division=0),
@@ -71,36 +75,36 @@ def test_unknown_targets_change_no_scalar():
     def loss(logits, targets):
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
-    assert summary(Multilabel(*wider, loss)) == summary(Multilabel(logits, targets, loss))
+    assert scalars(MultilabelScores(*wider, loss)) == scalars(MultilabelScores(logits, targets, loss))
 
 
 def test_labels_without_positives_are_left_out_and_named():
     logits, targets = torch.randn(6, 3), torch.tensor([[1.0, 0, 0], [0, 0, UNKNOWN]]).repeat(3, 1)
-    assert absent(targets) == [1, 2]
-    found, alone = summary(Multilabel(logits, targets)), summary(Multilabel(logits[:, :1], targets[:, :1]))
+    assert MultilabelScores(logits, targets).absent(3) == [1, 2]
+    found, alone = scalars(MultilabelScores(logits, targets)), scalars(MultilabelScores(logits[:, :1], targets[:, :1]))
     assert (found["map"], found["macro_f1"], found["auroc"]) == (alone["map"], alone["macro_f1"], alone["auroc"])
-    none = summary(Multilabel(logits[:, 1:], targets[:, 1:]))
+    none = scalars(MultilabelScores(logits[:, 1:], targets[:, 1:]))
     assert (none["map"], none["macro_f1"], none["auroc"]) == (None, None, None)
 
 
 def test_an_image_without_labels_that_is_given_none_is_right():
     logits, targets = torch.tensor([[-1.0, -1], [1, -1]]), torch.zeros(2, 2)
-    assert summary(Multilabel(logits, targets))["samples_f1"] == 0.5
+    assert scalars(MultilabelScores(logits, targets))["samples_f1"] == 0.5
 
 
 def test_thresholds_decide_but_do_not_rank():
     logits, targets = case(1)
-    low = summary(Multilabel(logits, targets, thresholds=torch.zeros(logits.shape[1])))
+    low = scalars(MultilabelScores(logits, targets, thresholds=(0.0,) * logits.shape[1]))
     everything = sklearn.metrics.f1_score(targets.numpy(), np.ones(targets.shape), average="micro")
     assert low["micro_f1"] == pytest.approx(everything, abs=1e-6)
-    assert low["map"] == summary(Multilabel(logits, targets))["map"]
+    assert low["map"] == scalars(MultilabelScores(logits, targets))["map"]
 
 
 def test_the_loss_is_a_mean_over_an_images_known_labels_first():
     losses = torch.tensor([[1.0, 3], [5, 100]])
     targets = torch.tensor([[0.0, 1], [1, UNKNOWN]])
-    assert summary(Multilabel(torch.zeros(2, 2), targets, lambda *_: losses))["loss"] == 3.5
-    assert summary(Multilabel(torch.zeros(2, 2), targets, lambda *_: losses[:, 0]))["loss"] == 3.0
+    assert scalars(MultilabelScores(torch.zeros(2, 2), targets, lambda *_: losses))["loss"] == 3.5
+    assert scalars(MultilabelScores(torch.zeros(2, 2), targets, lambda *_: losses[:, 0]))["loss"] == 3.0
 
 
 def test_blocks_of_classes_are_put_together(monkeypatch):

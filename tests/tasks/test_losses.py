@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from zoo.config.recipe import Named, Train
 from zoo.errors import PluginError, UnknownName, UsageError
-from zoo.tasks.losses import build_loss
+from zoo.tasks.losses import build_loss, initial_rule
+from zoo.tasks.rule import Rule
+from zoo.tasks.task import find_task
 
 K, B = 5, 7
 OWN = {"cross-entropy": {}, "focal": {"gamma": 1.5}, "bce": {"sum_classes": True}, "poly1": {"epsilon": 2.0}}
@@ -178,3 +180,18 @@ def test_ctrl_c_and_memory_are_no_plugins_fault(install: Callable) -> None:
     plugin(install, "    raise MemoryError\n")
     with pytest.raises(MemoryError):
         made("odd")
+
+
+def test_bce_is_read_by_a_sigmoid():
+    train, task = Train(loss=Named(name="bce")), find_task("multiclass")
+    assert initial_rule(train, task) == Rule(activation="sigmoid")
+    logits = torch.tensor([[0.0, 2.0]])
+    assert task.probabilities(logits, initial_rule(train, task)).tolist() == logits.sigmoid().tolist()
+    assert initial_rule(train, find_task("multilabel")) == initial_rule(Train(), task) == Rule()
+
+
+def test_an_activation_that_there_is_not(install):
+    source = "def odd(*, label_smoothing=0.0): ...\nodd.activation = 'relu'\n"
+    install("zoo-odd", losses={"odd": "zoo_odd:odd"}, files={"zoo_odd.py": source})
+    with pytest.raises(PluginError, match="states the activation 'relu'; the contract knows softmax and sigmoid"):
+        initial_rule(Train(loss=Named(name="odd")), find_task("multiclass"))

@@ -2,12 +2,11 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.state import AcceleratorState
@@ -16,7 +15,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
 from zoo.config.recipe import Train
-from zoo.data.loader import Loader, Shard, in_order
+from zoo.data.loader import Shard
 from zoo.errors import RunError, UsageError, ZooError
 
 T = TypeVar("T")
@@ -119,49 +118,11 @@ class Processes:
     def barrier(self) -> None:
         self.accelerator.wait_for_everyone()
 
-    def predict_all(
-        self,
-        function: Callable[[torch.Tensor], torch.Tensor],
-        loader: Loader,
-        count: int,
-        batch_size: int,
-        tick: Callable[[int], None] = lambda images: None,
-    ) -> torch.Tensor:
-        """`function` of every input 0..count-1 exactly once, in order, on the CPU as float32: (count, ...)."""
-        result: torch.Tensor | None = None
-        outputs = self.predict_batches(function, loader, in_order(np.arange(count), batch_size))
-        for indices, part in each_once(outputs, count, tick):
-            if result is None:
-                result = torch.empty(count, *part.shape[1:])
-            result[indices] = part
-        return result
-
-    def predict_batches(
-        self, function: Callable[[torch.Tensor], torch.Tensor], loader: Loader, order: list[np.ndarray], epoch: int = 0
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """(indices, `function` of their inputs) of all processes' shares of each batch, on the CPU, as float32."""
-        for batch in loader.batches(order, epoch):
-            with torch.inference_mode(), self.autocast():
-                part = function(batch.inputs)
-            yield self._gathered(batch.indices, part.float())
-
-    def _gathered(self, indices: torch.Tensor, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def gather(self, indices: torch.Tensor, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(indices (b,), values (b, ...)) of every process one after another, on the CPU; shares are of one size."""
         if self.size > 1:
             indices, part = gather((indices.to(self.device), part.contiguous()))
         return indices.cpu(), part.cpu()
-
-
-def each_once(
-    outputs: Iterable[tuple[torch.Tensor, torch.Tensor]], count: int, tick: Callable[[int], None]
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """(indices, values) as they come. Raises RunError at the end for an image of 0..count-1 that none of them had."""
-    seen = torch.zeros(count, dtype=torch.bool)
-    for indices, part in outputs:
-        seen[indices] = True
-        yield indices, part
-        tick(len(indices.unique()))
-    if not count or not bool(seen.all()):
-        raise RunError(f"{int((~seen).sum())} of {count} images were not evaluated")
 
 
 def broadcast_value(value: T) -> T:

@@ -24,6 +24,7 @@ import torch
 from zoo.config.loading import dump_recipe, read_stored_recipe
 from zoo.config.recipe import Recipe
 from zoo.config.source_ref import SourceRef
+from zoo.data.decoding import short_side
 from zoo.data.sources.sample import SAMPLES
 from zoo.errors import ModelError
 from zoo.hub.download import FILES, WEIGHTS
@@ -130,7 +131,7 @@ def preprocessor(about: Mapping[str, Any]) -> dict[str, Any]:
     size = about["image_size"]
     return {
         "channels": about["in_chans"],
-        "resize_short_side": round(size / about["crop_pct"]),
+        "resize_short_side": short_side(size, about["crop_pct"]),
         "center_crop": size,
         "interpolation": "bicubic",
         "scale": 1 / 255,

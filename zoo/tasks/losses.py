@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from zoo.config.recipe import AUTO, Train
 from zoo.errors import PluginError, UsageError
 from zoo.plugins import Plugin, calling, describe_error, find
+from zoo.tasks.rule import ACTIVATIONS, Rule
 from zoo.tasks.task import Task, find_task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -102,6 +103,7 @@ def _smoothed(shares: Tensor, label_smoothing: float, among: int) -> Tensor:
     return shares * (1 - label_smoothing) + label_smoothing / among
 
 
+bce.activation = "sigmoid"
 for softmax_loss in (cross_entropy, focal, poly1):
     softmax_loss.tasks = ("multiclass",)
 
@@ -159,6 +161,20 @@ def loss_without_smoothing(train: Train, task: Task | None = None) -> Loss:
     Raises UsageError, PluginError.
     """
     return _made(train, task or find_task("multiclass"), 0.0)[1]
+
+
+def initial_rule(train: Train, task: Task) -> Rule:
+    """How logits become probabilities after training by the recipe's loss, which may state an `activation`.
+
+    Raises PluginError for an activation that there is not.
+    """
+    plugin = find("loss", task.losses[0] if train.loss.name == AUTO else train.loss.name)
+    activation = getattr(plugin.load(), "activation", task.activation)
+    if activation not in ACTIVATIONS:
+        raise PluginError(
+            f"{plugin} states the activation {activation!r}; the contract knows {' and '.join(ACTIVATIONS)}"
+        )
+    return Rule() if activation == task.activation or task.name == "multilabel" else Rule(activation=activation)
 
 
 def _made(train: Train, task: Task, label_smoothing: float) -> tuple[Plugin, Loss, bool]:

@@ -112,7 +112,7 @@ class Multiclass:
         scores = logits.float() / rule.temperature
         if rule.prior is not None:
             scores = scores - rule.tau * torch.tensor(rule.prior, device=scores.device).log()
-        return scores.softmax(1)
+        return scores.sigmoid() if rule.activation == "sigmoid" else scores.softmax(1)
 
     def decide(self, probabilities: Tensor, rule: Rule) -> list[Decision]:
         """The most probable class, unless it is below `abstain_below`; the conformal set where there is a quantile."""

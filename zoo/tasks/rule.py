@@ -11,10 +11,11 @@ from typing import Any
 from zoo.errors import ModelError, did_you_mean
 
 USED = {
-    "multiclass": ("temperature", "prior", "tau", "abstain_below", "quantile"),
+    "multiclass": ("activation", "temperature", "prior", "tau", "abstain_below", "quantile"),
     "multilabel": ("temperature", "thresholds", "prior", "tau"),
 }
 """Each built-in task, and the fields of a rule that it reads."""
+ACTIVATIONS = ("softmax", "sigmoid")
 OLD_NAMES = {"multi-class": "multiclass"}
 """Task names in a `config.json` of earlier versions, and what they are called now."""
 
@@ -23,6 +24,7 @@ OLD_NAMES = {"multi-class": "multiclass"}
 class Rule:
     """What stands between logits and an answer. The default changes nothing.
 
+    activation: `softmax` or `sigmoid`, which makes probabilities of logits; None is the task's own.
     temperature: above 0; logits are divided by it.
     thresholds: K probabilities between 0 and 1 from which a label is given; None means 0.5 for each.
     prior, tau: K rates between 0 and 1 of the classes in training, and how much of their logarithm (of their log-odds
@@ -32,6 +34,7 @@ class Rule:
     fitted_on: images that the rule was fitted on, 0 where nothing was fitted.
     """
 
+    activation: str | None = None
     temperature: float = 1.0
     thresholds: tuple[float, ...] | None = None
     prior: tuple[float, ...] | None = None
@@ -82,6 +85,7 @@ def _part(value: Any) -> bool:
 
 
 _CHECKS = {
+    "activation": (lambda value: value in ACTIVATIONS, " or ".join(ACTIVATIONS)),
     "temperature": (lambda value: _number(value) and 0 < value <= 1e6, "a number above 0"),
     "tau": (lambda value: _number(value) and 0 <= value <= 1e3, "a number of 0 or more"),
     "abstain_below": (_part, "a number between 0 and 1"),

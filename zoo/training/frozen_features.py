@@ -17,8 +17,9 @@ from numpy.lib.format import open_memmap
 
 from zoo.config.recipe import Model
 from zoo.data.loader import FeatureLoader, ImageLoader, in_order
-from zoo.distributed.processes import Processes, each_once
+from zoo.distributed.processes import Processes
 from zoo.errors import RunError
+from zoo.evaluation.inference import each_once, predict_batches
 from zoo.models.classifier import BackboneHeadSplit
 from zoo.models.frozen_split import FrozenPrefix
 from zoo.models.mode import evaluating
@@ -74,7 +75,7 @@ class Features:
         if features is None:
             return None
         probes = np.unique(np.linspace(0, len(images.targets) - 1, PROBES).astype(int))
-        for indices, part in self.processes.predict_batches(self.split.features, images, [probes], epoch):
+        for indices, part in predict_batches(self.split.features, images, self.processes, [probes], epoch):
             if not self._agrees(features, len(images.targets), indices, part):
                 self.reporter.note(
                     "cached features are not what the model gives now (was its code changed?); made anew"
@@ -94,9 +95,8 @@ class Features:
     def _computed(self, key: str, facts: dict[str, Any], images: ImageLoader, epoch: int) -> torch.Tensor:
         """Run the frozen part over all images, into the cache where it has room, else into memory."""
         count = len(images.targets)
-        outputs = self.processes.predict_batches(
-            self.split.features, images, in_order(np.arange(count), self.batch_size), epoch
-        )
+        order = in_order(np.arange(count), self.batch_size)
+        outputs = predict_batches(self.split.features, images, self.processes, order, epoch)
         first = next(outputs)
         shape = (count, *first[1].shape[1:])
         self.reporter.start("features", count)

@@ -12,7 +12,7 @@ from zoo.data.augment import mix
 from zoo.data.loader import Batch, Loader
 from zoo.data.rng import stream
 from zoo.distributed.fsdp import full_tensor, shard, shard_units
-from zoo.models.mode import evaluating
+from zoo.evaluation.inference import Predictions, predict
 from zoo.schedules.rate import lr_factor
 from zoo.tasks.losses import build_loss
 from zoo.tasks.targets import has_unknown
@@ -150,14 +150,11 @@ class PhaseRunner:
         if processes.device.type != "cpu":
             torch.get_device_module(processes.device).manual_seed(seed)
 
-    def logits(self) -> torch.Tensor:
-        """Validation logits (N, K) of `evaluated`, every image once."""
-        inputs = self.inputs
-        inputs.processes.broadcast_buffers(self.evaluated)
-        with evaluating(self.evaluated):
-            return inputs.processes.predict_all(
-                self.evaluated, self.validation, len(self.validation.targets), 2 * inputs.recipe.data.batch_size
-            )
+    def predict(self) -> Predictions:
+        """What `evaluated` says of the validation split, every image once."""
+        processes, batch_size = self.inputs.processes, 2 * self.inputs.recipe.data.batch_size
+        processes.broadcast_buffers(self.evaluated)
+        return predict(self.evaluated, self.validation, processes, batch_size)
 
     def register(self, checkpointer: Checkpointer, resumed: bool) -> None:
         """Let checkpoints keep what this phase trains. resumed: whether one of this phase is being taken up.

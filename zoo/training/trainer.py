@@ -12,9 +12,8 @@ from zoo.contracts import Phase
 from zoo.data.loader import TimedIterator, shuffled
 from zoo.distributed.fsdp import load_full_state
 from zoo.errors import Interrupted, NonFiniteLoss
-from zoo.evaluation.metrics import epoch_metrics
-from zoo.evaluation.multiclass import Multiclass
-from zoo.tasks.losses import loss_without_smoothing
+from zoo.evaluation.evaluation import Evaluation
+from zoo.tasks.losses import initial_rule, loss_without_smoothing
 from zoo.tasks.metrics_table import better
 from zoo.training.checkpointer import Checkpointer
 from zoo.training.pending_losses import PendingLosses
@@ -39,7 +38,8 @@ class Trainer:
         self.inputs, self.phases, self.stop, self.log = inputs, phases, stop, log
         self.recipe, self.processes, self.reporter = inputs.recipe, inputs.processes, inputs.reporter
         self.progress, self.best = Progress(), BestWeights()
-        self.validation_loss = loss_without_smoothing(self.recipe.train)
+        self.rule = initial_rule(self.recipe.train, inputs.task)
+        self.validation_loss = loss_without_smoothing(self.recipe.train, inputs.task)
         self.waiting = 0.0  # share of the epoch's time, of the steps that this process took
         self.checkpointer = Checkpointer(folder, self.recipe.train.checkpoint_s, self.processes)
         self.checkpointer.register("processes", MustMatch("processes", self.processes.size))
@@ -156,8 +156,8 @@ class Trainer:
     def _validate(self, runner: PhaseRunner) -> None:
         """Measure, log, and keep the weights if they are the best so far."""
         progress, metric = self.progress, self.recipe.train.best_by
-        labels = torch.from_numpy(runner.validation.targets)
-        metrics = epoch_metrics(Multiclass(runner.logits(), labels, self.validation_loss), metric)
+        evaluation = Evaluation(runner.predict(), self.inputs.task, (), self.validation_loss, self.rule)
+        metrics = evaluation.epoch_summary(metric)
         loss_sum, seen = self.processes.all_reduce_sum(progress.loss_sum, progress.seen)
         if better(metric, metrics[metric], progress.best) or not self.best.tensors:
             progress.best, progress.best_epoch, progress.best_metrics = metrics[metric], progress.epochs + 1, metrics

@@ -4,9 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from zoo.config.loading import read_data, read_stored_recipe
 from zoo.config.recipe import Recipe
 from zoo.config.source_ref import SourceRef
@@ -16,13 +13,14 @@ from zoo.data.loader import ImageLoader
 from zoo.data.sources.naming import SPLIT_NAMES
 from zoo.distributed.processes import Processes
 from zoo.errors import UnknownName, UsageError
-from zoo.evaluation.metrics import report
-from zoo.evaluation.multiclass import Multiclass
+from zoo.evaluation.evaluation import Evaluation
+from zoo.evaluation.inference import predict
 from zoo.hub.download import local
 from zoo.models.saved import load
 from zoo.reporting import Reporter
 from zoo.storage.run_folder import Run
 from zoo.tasks.losses import Loss, loss_without_smoothing
+from zoo.tasks.task import Task
 from zoo.training.failures import translate_memory_errors
 from zoo.training.inputs import decode_split
 
@@ -62,15 +60,16 @@ def evaluate(
             pixels, part.targets, classifier.normalise, classifier.view.size, processes.device, processes.shard
         )
         reporter.start("evaluating", len(part))
-        logits = processes.predict_all(model, loader, len(part), 2 * recipe.data.images_per_batch, reporter.advance)
+        batch_size = 2 * recipe.data.images_per_batch
+        predictions = predict(model, loader, processes, batch_size, reporter.advance, without=faults)
         reporter.finish()
     if faults:
         reporter.warn(f"skipped {unreadable(list(faults.values()), len(part))}")
-    good = np.setdiff1d(np.arange(len(part)), list(faults))
-    scored = Multiclass(logits[good], torch.from_numpy(part.targets[good]), _trained_loss(folder))
-    metrics = report(scored, classifier.classes)
+    evaluation = Evaluation(
+        predictions, classifier.task, classifier.classes, _trained_loss(folder, classifier.task), classifier.rule
+    )
     return {
-        **metrics,
+        **evaluation.document(),
         "split": split,
         "source": recipe.data.source,
         "from": part.origin,
@@ -102,7 +101,7 @@ def _run(folder: Path) -> Run:
     return Run(folder if Run(folder).recipe.is_file() else folder.parent)
 
 
-def _trained_loss(folder: Path) -> Loss | None:
+def _trained_loss(folder: Path, task: Task) -> Loss | None:
     """The loss that the run trained by; None for a model folder without a run."""
     run = _run(folder)
-    return loss_without_smoothing(read_stored_recipe(run.recipe).train) if run.recipe.is_file() else None
+    return loss_without_smoothing(read_stored_recipe(run.recipe).train, task) if run.recipe.is_file() else None

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from zoo.config.environment import environment
 from zoo.config.loading import dump_recipe, load_recipe, read_stored_recipe
 from zoo.config.recipe import AUTO, Recipe
@@ -17,16 +15,15 @@ from zoo.config.source_ref import SourceRef
 from zoo.data.loader import ImageLoader
 from zoo.distributed.processes import Processes, broadcast_value
 from zoo.errors import DataError, DiskFull, Interrupted, RunError
-from zoo.evaluation.metrics import report
-from zoo.evaluation.multiclass import Multiclass
-from zoo.models.mode import evaluating
+from zoo.evaluation.evaluation import Evaluation
+from zoo.evaluation.inference import predict
 from zoo.models.saved import save_model
 from zoo.publishing.card import model_card
 from zoo.reporting import Reporter
 from zoo.storage.atomic import write_text
 from zoo.storage.feature_cache import budget
 from zoo.storage.run_folder import Run, default_folder
-from zoo.tasks.losses import loss_without_smoothing
+from zoo.tasks.losses import initial_rule, loss_without_smoothing
 from zoo.training import checkpoint
 from zoo.training.failures import translate_compile_errors, translate_lost_process, translate_memory_errors
 from zoo.training.feature_plan import FrozenSplits, plan_splits, split_names
@@ -207,8 +204,9 @@ def _publish(run: Run, setup: Setup, result: dict[str, Any]) -> None:
     def card(config: Mapping[str, Any]) -> str:
         return model_card(config, setup.recipe, result, facts)
 
-    task = setup.data.task.name
-    save_model(run.model, setup.model, setup.recipe, setup.data.classes, setup.transform, setup.normalise, card, task)
+    task, rule = setup.data.task.name, initial_rule(setup.recipe.train, setup.data.task)
+    classes, transform, normalise = setup.data.classes, setup.transform, setup.normalise
+    save_model(run.model, setup.model, setup.recipe, classes, transform, normalise, card, task, rule)
     run.log({"event": "test", **{k: v for k, v in result.items() if isinstance(v, float | int | str)}})
     write_text(run.metrics, json.dumps(result, indent=2))
 
@@ -262,10 +260,8 @@ def _test(setup: Setup, processes: Processes, reporter: Reporter) -> dict[str, A
         pixels, split.targets, setup.normalise, setup.transform.size, processes.device, processes.shard
     )
     reporter.start("testing", len(split))
-    with evaluating(setup.model):
-        logits = processes.predict_all(
-            setup.model, loader, len(split), 2 * setup.recipe.data.batch_size, reporter.advance
-        )
+    predictions = predict(setup.model, loader, processes, 2 * setup.recipe.data.batch_size, reporter.advance)
     reporter.finish()
-    loss = loss_without_smoothing(setup.recipe.train)
-    return report(Multiclass(logits, torch.from_numpy(split.targets), loss), setup.data.classes)
+    task, train = setup.data.task, setup.recipe.train
+    loss, rule = loss_without_smoothing(train, task), initial_rule(train, task)
+    return Evaluation(predictions, task, setup.data.classes, loss, rule).document()

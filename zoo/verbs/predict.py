@@ -69,7 +69,8 @@ def _results(classifier: ImageClassifier, files: list[Path], top: int) -> Iterat
 def _top(classifier: ImageClassifier, inputs: list[torch.Tensor], top: int) -> list[list[dict[str, Any]]]:
     if not inputs:
         return []
-    best = classifier.model(torch.stack(inputs).to(device())).float().softmax(1).topk(top, dim=1)
+    logits = classifier.model(torch.stack(inputs).to(device()))
+    best = classifier.task.probabilities(logits, classifier.rule).topk(top, dim=1)
     return [
         [{"name": classifier.classes[k], "probability": round(p, 6)} for p, k in zip(row, indices, strict=True)]
         for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
