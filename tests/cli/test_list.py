@@ -24,6 +24,14 @@ def test_each_kind_as_rows_and_as_json(zoo, kind):
     assert all(line.endswith(r.get("summary", "")) for line, r in zip(out.splitlines(), rows, strict=True))
 
 
+@pytest.mark.parametrize("what", ["metrics", "tasks"])
+def test_metrics_and_tasks_as_rows_and_as_json(zoo, what):
+    code, out, err = zoo("list", what, "--json")
+    assert (code, json.loads(out), err) == (0, listing.list_rows(what), "")
+    lines = zoo("list", what).out.splitlines()
+    assert [line.split()[0] for line in lines] == [row["name"] for row in listing.list_rows(what)]
+
+
 def test_recipes_unless_said(zoo):
     assert zoo("list") == zoo("list", "recipes")
 
@@ -61,8 +69,8 @@ def test_the_header_and_the_cut_of_a_terminal():
         ),
         (
             ("resnet",), 2,
-            "error: unknown kind 'resnet'. There are: backbones, heads, schedules, recipes, adapters, losses, "
-            "optimizers, sources. A name is looked for with its kind: zoo list backbones densenet",
+            f"error: unknown kind 'resnet'. There are: {', '.join(listing.COLUMNS)}. "
+            "A name is looked for with its kind: zoo list backbones densenet",
         ),
     ],
 )  # fmt: skip

@@ -8,6 +8,8 @@ import pytest
 
 import zoo
 from zoo.plugins import KINDS
+from zoo.tasks.metrics_table import METRICS
+from zoo.tasks.task import HOMES
 from zoo.verbs import listing
 
 LISTS = {
@@ -68,6 +70,19 @@ def test_timms_optimisers_are_listed_after_plugins(install: Callable) -> None:
     assert [(row["name"], row["owner"]) for row in listing.list_rows("optimizers", "*sgd")][:2] == [
         ("zoo-sgd", "zoo-a"), ("bnbsgd", "timm"),
     ]  # fmt: skip
+
+
+def test_metrics_say_which_way_is_better_and_for_which_tasks() -> None:
+    rows = {row["name"]: row for row in listing.list_rows("metrics")}
+    assert list(rows) == [metric.name for metric in METRICS]
+    assert rows["accuracy"] == {"name": "accuracy", "better": "higher", "tasks": "multiclass", "summary": "accuracy"}
+    assert rows["log_loss"]["better"] == "lower" and rows["map"]["tasks"] == "multilabel"
+
+
+def test_tasks_say_what_they_are() -> None:
+    rows = {row["name"]: row["summary"] for row in listing.list_rows("tasks")}
+    assert rows.keys() == HOMES.keys()
+    assert rows["multilabel"].startswith("Every image has any number of labels") and all(rows.values())
 
 
 def test_a_part_without_documentation_has_no_summary(install: Callable) -> None:

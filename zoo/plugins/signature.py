@@ -69,6 +69,17 @@ def summary(plugin: Plugin) -> str:
     return _plain(found[2]).partition("\n")[0] if found else ""
 
 
+def read_docstring(target: str) -> str:
+    """Docstring of the class or function at `module:attribute`, "" if the source does not show one; never imports."""
+    module, _, attribute = target.partition(":")
+    spec = locate(module)
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return ""
+    tree = ast.parse(Path(spec.origin).read_bytes(), filename=spec.origin)
+    node = next((n for n in tree.body if getattr(n, "name", None) == attribute), None)
+    return ast.get_docstring(node) or "" if isinstance(node, ast.ClassDef | ast.FunctionDef) else ""
+
+
 def _plain(doc: str) -> str:
     return "\n".join(escape(line) for line in doc.expandtabs().splitlines())
 

@@ -7,10 +7,16 @@ from importlib.metadata import version
 from zoo.config.catalog import recipes
 from zoo.errors import PluginError
 from zoo.plugins import KINDS, Kind, installed
-from zoo.plugins.signature import summary
+from zoo.plugins.signature import read_docstring, summary
+from zoo.tasks.metrics_table import METRICS, Metric
+from zoo.tasks.task import HOMES
 
 Row = dict[str, str]
-COLUMNS = {kind.plural: kind.columns for kind in KINDS.values()}
+COLUMNS = {
+    **{kind.plural: kind.columns for kind in KINDS.values()},
+    "tasks": ("name", "summary"),
+    "metrics": ("name", "better", "tasks", "summary"),
+}
 """Each list that `zoo list` shows, with its columns."""
 
 
@@ -41,10 +47,19 @@ def list_rows(plural: str, pattern: str = "*") -> list[Row]:
 
 
 def _rows(plural: str) -> list[Row]:
+    if plural == "tasks":
+        return [{"name": name, "summary": read_docstring(home).partition("\n")[0]} for name, home in HOMES.items()]
+    if plural == "metrics":
+        return [_metric_row(metric) for metric in METRICS]
     if plural == "recipes":
         return [{"name": r.name, "owner": r.owner, "summary": r.summary, "file": str(r.path)} for r in recipes()]
     kind = next(kind for kind in KINDS.values() if kind.plural == plural)
     return [*_of_plugins(kind), *_of_timm(kind)]
+
+
+def _metric_row(metric: Metric) -> Row:
+    better = "higher" if metric.higher_is_better else "lower"
+    return {"name": metric.name, "better": better, "tasks": ", ".join(metric.tasks), "summary": metric.title}
 
 
 def _of_plugins(kind: Kind) -> Iterable[Row]:
