@@ -216,3 +216,9 @@ def test_the_schema_documents_every_key(zoo):
 )
 def test_types_and_defaults_are_in_yamls_words(zoo, line):
     assert f"  {line}" in zoo("show", "--schema").out.splitlines()
+
+
+def test_an_optimiser_of_timm_lists_its_options(zoo):
+    code, out, err = zoo("show", "sgd")
+    assert (code, err) == (0, "")
+    assert "Set options under optim.options." in out and "  nesterov: bool  (default True)\n" in out

@@ -86,6 +86,7 @@ def _part(name: str, json_: bool) -> int:
     """Every part of this name, of any kind."""
     from zoo.plugins import KINDS, installed
     from zoo.plugins.signature import signature
+    from zoo.plugins.timm_options import optimizer_options
     from zoo.timm_index import timm_models, timm_optimizers
 
     found = []
@@ -109,9 +110,9 @@ def _part(name: str, json_: bool) -> int:
         doc = "An architecture of timm. model.options takes the options of its class, such as drop_path_rate."
         found.append({"kind": "backbone", "name": bare, "owner": "timm", "doc": doc, "options": []})
     if name in timm_optimizers():
-        found.append(
-            {"kind": "optimizer", "name": name, "owner": "timm", "doc": timm_optimizers()[name], "options": []}
-        )
+        doc = f"{timm_optimizers()[name]}. Set options under optim.options."
+        options = [{"name": o.name, "type": o.type, "default": o.default} for o in optimizer_options(name)]
+        found.append({"kind": "optimizer", "name": name, "owner": "timm", "doc": doc, "options": options})
     if name.startswith(ELSEWHERE):
         found.append({"kind": "backbone", "name": name, "owner": "timm", "doc": _elsewhere(name), "options": []})
     if not found:

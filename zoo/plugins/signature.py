@@ -69,6 +69,16 @@ def summary(plugin: Plugin) -> str:
     return _plain(found[2]).partition("\n")[0] if found else ""
 
 
+def read_options(target: str) -> tuple[Option, ...]:
+    """Parameters of the class or function at `module:attribute`, () if the source does not show them; never imports.
+
+    Raises ModuleNotFoundError, SyntaxError.
+    """
+    module, _, attribute = target.partition(":")
+    found = _from_source(module, attribute)
+    return tuple(found[0]) if found else ()
+
+
 def read_docstring(target: str) -> str:
     """Docstring of the class or function at `module:attribute`, "" if the source does not show one; never imports."""
     module, _, attribute = target.partition(":")
