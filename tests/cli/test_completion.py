@@ -28,6 +28,7 @@ def test_the_script_is_one_that_the_shell_reads(zoo, shell):
         ("zoo finetune --recipe cifar10-v", ["cifar10-vgg", "cifar10-vit"]),
         ("zoo finetune -r quickstart data.augment.m", ["data.augment.min_scale=", "data.augment.mixup="]),
         ("zoo list sch", ["schedules"]),
+        ("zoo guide tr", ["transfer", "training"]),
         ("zoo completion ", ["bash", "zsh", "fish"]),
     ],
 )

@@ -25,6 +25,7 @@ VERBS = {
     "plugins": "List installed plugins and their state.",
     "plugin": "Make or check a plugin.",
     "cache": "Show or clear the features kept of frozen backbones.",
+    "guide": "Read the guide, a page a subject.",
     "doctor": "Say what this installation has and what it lacks.",
     "completion": "Print the shell completion script.",
 }

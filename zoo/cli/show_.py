@@ -179,35 +179,16 @@ def _print_part(part: dict) -> None:
 
 
 def _schema(json_: bool) -> int:
-    from zoo.config.recipe import Recipe, sections
+    from zoo.config.key_docs import describe_keys
+    from zoo.config.recipe import Recipe
 
     if json_:
         print_json(Recipe.model_json_schema())
         return 0
-    for key, info, section in sections(Recipe):
-        if section is not None:
-            click.echo(f"\n{key}: {info.description}")
+    for key in describe_keys():
+        if key.is_section:
+            click.echo(f"\n{key.name}: {key.doc}")
             continue
-        default = "required" if info.is_required() else f"default {_default(info.default)}"
-        click.echo(f"  {key}  ({_type(info)}; {default})\n      {info.description}")
+        default = "required" if key.default is None else f"default {key.default}"
+        click.echo(f"  {key.name}  ({key.type}; {default})\n      {key.doc}")
     return 0
-
-
-def _default(value: object) -> str:
-    """A default as it would be written in YAML."""
-    value = value.model_dump() if hasattr(value, "model_dump") else value
-    return value if isinstance(value, str) else json.dumps(value).replace('"', "")
-
-
-def _type(info) -> str:
-    """A field's type in YAML's words."""
-    from typing import get_args, get_origin
-
-    text = {int: "integer", float: "number", str: "text", bool: "true or false"}
-    if get_origin(info.annotation) is dict:
-        return "mapping"
-    choices = [a for a in get_args(info.annotation) if a is not type(None)]
-    flat = [c for choice in choices for c in (get_args(choice) or (choice,))] or [info.annotation]
-    flat = [c for c in flat if isinstance(c, str | int) or c in text or isinstance(c, type)]
-    words = [str(c) if isinstance(c, str | int) and not isinstance(c, type) else text.get(c, "mapping") for c in flat]
-    return " | ".join(dict.fromkeys(words)) or "mapping"
