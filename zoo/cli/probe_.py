@@ -40,7 +40,7 @@ def command(
     if json_:
         print_json(rows)
         return 0
-    chosen = load_recipe(recipe, overrides).train.best_by
+    chosen = load_recipe(recipe, [*overrides, "schedule=linear-probe"]).train.best_by
     found = [row for row in METRICS if any(row.name in line for line in rows)]
     shown = [row.name for row in found if row.headline or row.name == chosen]  # `auto` is a headline
     print_table(
