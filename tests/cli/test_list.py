@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from zoo.config.source_ref import BUILT_IN
 from zoo.plugins import locate
 from zoo.verbs import listing
 
@@ -78,10 +79,13 @@ def test_nothing_found(zoo, words, code, message):
     assert zoo("list", *words) == (code, "", f"{message}\n")
 
 
-def test_a_kind_of_which_there_is_nothing(zoo, monkeypatch):
+def test_the_zoos_own_sources_are_listed(zoo, monkeypatch):
     monkeypatch.setenv("ZOO_PLUGINS", "")
-    assert zoo("list", "sources") == (1, "", "no sources are installed\n")
-    assert zoo("list", "sources", "--json") == (1, "[]\n", "")
+    code, out, err = zoo("list", "sources")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == list(BUILT_IN)
+    assert "a .csv, .tsv or .jsonl file with image paths relative to it, and labels" in out
+    assert zoo("list", "sources", "none", "--json") == (1, "[]\n", "")
 
 
 def test_a_broken_plugin_is_listed_with_its_fault(zoo, install):

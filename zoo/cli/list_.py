@@ -33,8 +33,6 @@ def command(kind: str, pattern: str, json_: bool) -> int:
         print_json(rows)
     elif rows:
         print_table(rows, COLUMNS[kind])
-    elif pattern == "*":
-        click.echo(f"no {kind} are installed", err=True)
     else:
         click.echo(f"no {kind} match '{pattern}'. See them all: zoo list {kind}", err=True)
     return int(not rows)

@@ -5,8 +5,9 @@ from fnmatch import fnmatch
 from importlib.metadata import version
 
 from zoo.config.catalog import recipes
+from zoo.config.source_ref import BUILT_IN
 from zoo.errors import PluginError
-from zoo.plugins import KINDS, Kind, installed
+from zoo.plugins import KINDS, OWN, Kind, installed
 from zoo.plugins.signature import read_docstring, summary
 from zoo.tasks.metrics_table import METRICS, Metric
 from zoo.tasks.task import HOMES
@@ -54,7 +55,7 @@ def _rows(plural: str) -> list[Row]:
     if plural == "recipes":
         return [{"name": r.name, "owner": r.owner, "summary": r.summary, "file": str(r.path)} for r in recipes()]
     kind = next(kind for kind in KINDS.values() if kind.plural == plural)
-    return [*_of_plugins(kind), *_of_timm(kind)]
+    return [*_of_plugins(kind), *_built_in(kind), *_of_timm(kind)]
 
 
 def _metric_row(metric: Metric) -> Row:
@@ -71,6 +72,12 @@ def _of_plugins(kind: Kind) -> Iterable[Row]:
             except PluginError as error:
                 row["summary"] = f"broken: {error}"
         yield row
+
+
+def _built_in(kind: Kind) -> Iterable[Row]:
+    """The zoo's own sources, which no entry point names, and what `data.source` says for each."""
+    for name, about in BUILT_IN.items() if kind.name == "source" else ():
+        yield {"name": name, "owner": OWN, "version": version(OWN), "summary": about}
 
 
 def _of_timm(kind: Kind) -> Iterable[Row]:
