@@ -36,7 +36,7 @@ def test_a_model_without_its_run(zoo, finished, photos, tmp_path):
     )  # fmt: skip
 
 
-KEYS = "source, options, config, revision, image_column, label_column, splits, limit, batch_size, workers, in_memory, corrupt"
+KEYS = "source, options, config, revision, image_column, label_column, label_delimiter, splits, limit, batch_size, workers, in_memory, corrupt"
 
 
 @pytest.mark.parametrize(

@@ -83,3 +83,34 @@ def test_too_few_groups_and_groups_in_two_given_splits(table: Table) -> None:
         "train and validation share 3 groups, such as '0'; figures of validation may be too good",
         "train and test share 5 groups, such as '3'; figures of test may be too good",
     ]
+
+
+def test_one_column_for_each_label(table: Table) -> None:
+    pneumonia, effusion = ["1", "0", "", "-1", "1.0"] * 8, ["0", "1"] * 20
+    data = load(table(40, pneumonia=pneumonia, effusion=effusion), label_column=["pneumonia", "effusion"])
+    assert (data.task.name, data.classes) == ("multilabel", ("pneumonia", "effusion"))
+    train = data.splits["train"]
+    rows = [int(Path(r["path"]).stem) for r in train.encoded.read(range(len(train)))]
+    says = {"1": 1.0, "1.0": 1.0, "0": 0.0, "": np.nan, "-1": np.nan}
+    expected = np.asarray([[says[pneumonia[i]], says[effusion[i]]] for i in rows], np.float32)
+    assert np.array_equal(train.targets, expected, equal_nan=True)
+
+
+def test_several_labels_a_cell(table: Table) -> None:
+    data = load(table(40, tags=["x;y", "y", "", "z; x"] * 10), label_column="tags", label_delimiter=";")
+    assert (data.task.name, data.classes) == ("multilabel", ("x", "y", "z"))
+    train = data.splits["train"]
+    rows = [int(Path(r["path"]).stem) % 4 for r in train.encoded.read(range(len(train)))]
+    expected = np.asarray([[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]], np.float32)[rows]
+    assert np.array_equal(train.targets, expected), "a blank cell has none of the labels"
+
+
+def test_groups_and_several_labels_together(table: Table) -> None:
+    path = table(60, tags=["x;y", "y", "x"] * 20, patient=[i // 3 for i in range(60)])
+    data = load(path, label_column="tags", label_delimiter=";", group_column="patient")
+    patients = {
+        kind: {int(Path(r["path"]).stem) // 3 for r in split.encoded.read(range(len(split)))}
+        for kind, split in data.splits.items()
+    }
+    assert {kind: len(found) for kind, found in patients.items()} == {"train": 16, "validation": 2, "test": 2}
+    assert len(set.union(*patients.values())) == 20

@@ -25,13 +25,16 @@ from zoo.training.failures import translate_memory_errors
 from zoo.training.inputs import decode_split
 
 KEYS = (
-    *("source", "options", "config", "revision", "image_column", "label_column", "splits", "limit"),
-    *("batch_size", "workers", "in_memory", "corrupt"),
+    *("source", "options", "config", "revision", "image_column", "label_column", "label_delimiter", "splits"),
+    *("limit", "batch_size", "workers", "in_memory", "corrupt"),
 )
 """Keys of `data` that may be given; the others are the model's own, or say what it was trained on."""
 OF_ANOTHER = tuple(
     f"data.{key}=null"
-    for key in ("config", "revision", "image_column", "label_column", "weight_column", "group_column", "limit")
+    for key in (
+        *("config", "revision", "image_column", "label_column", "label_delimiter", "weight_column", "group_column"),
+        "limit",
+    )
 )
 """What a run says of its own source, and which is not so of another."""
 
