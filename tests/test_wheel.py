@@ -39,6 +39,7 @@ def test_the_wheel_runs_from_an_empty_folder(installed: Path) -> None:
     assert where.startswith(str(installed / "venv"))
     listed = command(zoo, "list", "recipes", folder=empty)
     assert {line.split()[0] for line in listed.splitlines()} == {p.stem for p in (ROOT / "recipes").glob("*.yaml")}
+    assert command(zoo, "guide", "start", folder=empty).startswith("# Start\n")
     small = ["data.limit=30", "train.epochs=2", "schedule.head_epochs=1", "data.image_size=32"]
     out = command(zoo, "finetune", "--recipe", "quickstart", *small, "--out", "run", folder=empty)
     assert out.startswith("test: 30 images, 10 classes")
