@@ -63,7 +63,10 @@ def read_recipe(path: Path, overrides: Iterable[str] = (), stored: bool = False)
 
 
 def parse_recipe(text: str, label: str, overrides: Iterable[str] = (), stored: bool = False) -> Recipe:
-    """A recipe from YAML text; `label` names it in faults. stored: as in `read_recipe`."""
+    """A recipe from YAML text; `label` names it in faults. stored: as in `read_recipe`.
+
+    Raises RecipeError with all faults.
+    """
     try:
         tree, lines = yaml12.parse(text)
     except yaml12.YamlFault as fault:

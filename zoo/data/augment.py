@@ -22,7 +22,7 @@ ERASE, ERASE_AREA, ERASE_ASPECT, ERASE_TOP, ERASE_LEFT, SHEAR = range(11, 17)
 
 @dataclass(frozen=True)
 class SampleRng:
-    """Uniform numbers for the images `indices` in one epoch."""
+    """Uniform numbers for the images `indices` in one epoch. Each draw is float32 (B,)."""
 
     seed: int
     epoch: int
@@ -75,7 +75,10 @@ def augment(images: Tensor, how: Augment, draws: SampleRng, size: int) -> Tensor
 
 
 def erase(images: Tensor, probability: float, draws: SampleRng) -> Tensor:
-    """Normalised images with a random rectangle of 2-33 % of the area set to 0, the mean."""
+    """Normalised images with a random rectangle of 2-33 % of the area set to 0, the mean.
+
+    Images are float32 (B, C, S, S).
+    """
     if not probability:
         return images
     size = images.shape[-1]

@@ -206,7 +206,7 @@ class Rows:
     weights: np.ndarray | None = None
 
     def take(self, at: np.ndarray, how: str = "") -> "Rows":
-        """The rows at these places only."""
+        """The rows at these places only. at: int64 (M,)."""
         return replace(
             self,
             targets=self.targets[at],

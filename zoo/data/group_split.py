@@ -62,7 +62,10 @@ def _counts(strata: np.ndarray, member: np.ndarray, groups: int) -> np.ndarray:
 
 
 def check_groups(groups: np.ndarray, taken: Sequence[str], name: str) -> None:
-    """There are enough groups in the split `name`, which also gives the splits in `taken`. Raises DataError."""
+    """There are enough groups in the split `name`, which also gives the splits in `taken`. Raises DataError.
+
+    groups: (N,), one for each image.
+    """
     count = len(set(groups))
     if taken and count <= len(taken):
         splits = " ".join(f"data.splits.{kind}=NAME" for kind in taken)

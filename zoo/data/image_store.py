@@ -48,7 +48,10 @@ class EncodedImages:
     name: Callable[[int], str]
 
     def views(self, indices: Sequence[int], view: EvalTransform, faults: dict[int, str]) -> Iterator[np.ndarray | None]:
-        """Decoded pixels of each image; None for an unreadable one, which is noted in `faults` with its name."""
+        """Decoded pixels of each image; None for an unreadable one, which is noted in `faults` with its name.
+
+        Each is uint8 (C, S, S).
+        """
         for index, encoded in zip(indices, self.read(indices), strict=True):
             try:
                 yield view(encoded)
@@ -124,7 +127,10 @@ class StreamedImageStore:
         )
 
     def batches(self, order: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
-        """uint8 (B, C, size, size) for each array of indices. A new pass ends the one before, whether finished or not."""
+        """uint8 (B, C, size, size) for each array of indices. A new pass ends the one before, whether finished or not.
+
+        Raises DataError for an unreadable image, RuntimeError in a pass that goes on after another began.
+        """
         own = self._pass = object()
         self._order[:] = [list(map(int, indices)) for indices in order]
         batches = iter(self._loader)

@@ -44,6 +44,7 @@ class Shard:
         """(indices, valid) of this process's share, filled up to the size of the largest share; `valid` is 0 there.
 
         A share has two images if the batch has, since batch norm cannot train on one.
+        indices: int64 (B,); both results have the same shape, (b,).
         """
         share = indices[self.rank :: self.count]
         size = max(-(-len(indices) // self.count), min(2, len(indices)))
@@ -77,13 +78,19 @@ def _line(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device)
 
 
 def shuffled(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The batches of one epoch over `rows`, all processes together; a last batch of one joins the one before."""
+    """The batches of one epoch over `rows`, all processes together; a last batch of one joins the one before.
+
+    rows: int64 (N,); each batch is int64 (B,).
+    """
     order = rows[np.random.default_rng(stream(seed, epoch, 104729)).permutation(len(rows))]
     return in_order(order, batch_size, merge_single=True)
 
 
 def in_order(rows: np.ndarray, batch_size: int, merge_single: bool = False) -> list[np.ndarray]:
-    """Consecutive batches. `merge_single` avoids a batch of one image, for which batch norm has no variance."""
+    """Consecutive batches. `merge_single` avoids a batch of one image, for which batch norm has no variance.
+
+    rows: int64 (N,); each batch is int64 (B,).
+    """
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     if merge_single and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
@@ -111,7 +118,7 @@ class ImageLoader:
         return isinstance(self.pixels, StreamedImageStore)
 
     def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
-        """This process's share of each batch in `order`."""
+        """This process's share of each batch in `order`. Inputs are float32 (b, C, S, S)."""
         return alongside(self._batches(order, epoch), self.device)
 
     def _batches(self, order: list[np.ndarray], epoch: int) -> Iterator[Batch]:
@@ -151,7 +158,7 @@ class FeatureLoader:
     streamed = False
 
     def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[Batch]:
-        """This process's share of each batch in `order`."""
+        """This process's share of each batch in `order`. Inputs are features float32 (b, ...)."""
         features = self.views[(epoch - self.first) % len(self.views)]
         for indices in order:
             share, valid = self.shard.take(indices)

@@ -10,6 +10,7 @@ def stratified(labels: np.ndarray, count: int, seed: int, leave: int = 0) -> np.
 
     Shares are rounded by largest remainder. leave: rows of each class that are not taken.
     Raises DataError where `count` is below the number of classes.
+    labels: int64 (N,); the result is int64 (count,).
     """
     classes, sizes = np.unique(labels, return_counts=True)
     if count >= len(labels) and not leave:
@@ -59,7 +60,10 @@ def evenly(strata: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def limited(strata: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Sorted indices of at most `count` rows with even shares. Raises DataError where `count` is below the classes."""
+    """Sorted indices of at most `count` rows with even shares. Raises DataError where `count` is below the classes.
+
+    strata: (N,) or bool (N, K); the result is int64 (M,).
+    """
     if count >= len(strata):
         return np.arange(len(strata))
     return evenly(strata, count, seed) if strata.ndim == 2 else stratified(strata, count, seed)

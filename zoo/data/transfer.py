@@ -9,7 +9,10 @@ T = TypeVar("T")
 
 
 def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor there, without the host waiting until a GPU has done what it was given before."""
+    """The tensor there, without the host waiting until a GPU has done what it was given before.
+
+    It may have any shape.
+    """
     if device.type == "cuda" and tensor.device.type == "cpu" and not tensor.is_pinned():
         tensor = tensor.contiguous().pin_memory()  # from other memory the driver copies in step with the host
     return tensor.to(device, non_blocking=True)

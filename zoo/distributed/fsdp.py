@@ -23,6 +23,7 @@ def shard_units(model: nn.Module, example: torch.Tensor) -> list[str]:
 
     They are modules that the model calls on `example`, with layers of their own or large: members of containers, however
     deep, and the outermost of others. A module whose weights others share is left out.
+    example: images (B, C, H, W).
     """
     called: set[nn.Module] = set()
     hooks = [m.register_forward_pre_hook(lambda module, _: called.add(module)) for m in model.modules()]
@@ -66,7 +67,7 @@ def shard(model: nn.Module, units: Sequence[str], device: torch.device) -> nn.Mo
 
 
 def is_sharded(tensor: torch.Tensor) -> bool:
-    """Whether each process holds a shard of it only."""
+    """Whether each process holds a shard of it only. The tensor may have any shape."""
     return isinstance(tensor, DTensor)
 
 
@@ -74,6 +75,7 @@ def full_tensor(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
     """Gather a DTensor on the CPU; return any other tensor as it is.
 
     Collective: call it on every rank, with wanted=False where the result is not needed (an empty tensor comes back).
+    The result has the same shape.
     """
     if not is_sharded(tensor):
         return tensor
@@ -87,7 +89,10 @@ def full_state(model: nn.Module, wanted: bool = True) -> dict[str, torch.Tensor]
 
 
 def reshard_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Lay out a full tensor as `other` lies in memory; where `other` is sharded, keep this process's shard of it."""
+    """Lay out a full tensor as `other` lies in memory; where `other` is sharded, keep this process's shard of it.
+
+    Both have the same shape.
+    """
     if is_sharded(other):
         return distribute_tensor(tensor.to(other.device), other.device_mesh, other.placements)
     return torch.empty_like(other, dtype=tensor.dtype).copy_(tensor)

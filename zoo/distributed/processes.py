@@ -97,7 +97,10 @@ class Processes:
         return broadcast_value(value)
 
     def run_on_main(self, action: Callable[[], T]) -> T:
-        """What `action` gives on the main process, for every process; its failure is every process's failure."""
+        """What `action` gives on the main process, for every process; its failure is every process's failure.
+
+        Raises on every process what `action` raised.
+        """
         result, failure = None, None
         if self.is_main:
             try:

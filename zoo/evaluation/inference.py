@@ -71,7 +71,10 @@ def predict_all(
 def predict_batches(
     function: Function, loader: Loader, processes: Processes, order: list[np.ndarray], epoch: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(indices, `function` of their inputs) of all processes' shares of each batch, on the CPU, as float32."""
+    """(indices, `function` of their inputs) of all processes' shares of each batch, on the CPU, as float32.
+
+    Indices are int64 (B,), values (B, ...).
+    """
     for batch in loader.batches(order, epoch):
         with torch.inference_mode(), processes.autocast():
             part = function(batch.inputs)
@@ -79,7 +82,10 @@ def predict_batches(
 
 
 def each_once(parts: Iterable[tuple[Tensor, Tensor]], count: int, tick: Tick) -> Iterator[tuple[Tensor, Tensor]]:
-    """(indices, values) as they come. Raises RunError at the end for an image of 0..count-1 that none of them had."""
+    """(indices, values) as they come. Raises RunError at the end for an image of 0..count-1 that none of them had.
+
+    Indices are int64 (B,), values (B, ...).
+    """
     seen = torch.zeros(count, dtype=torch.bool)
     for indices, part in parts:
         seen[indices] = True

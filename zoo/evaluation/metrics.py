@@ -28,6 +28,6 @@ def compute(task: str, scored: Any, without: Collection[str] = ()) -> dict[str, 
 
 
 def number(value: Tensor | float | None) -> float | None:
-    """A value as JSON has it, to 6 decimals; None where it is none, infinite or NaN."""
+    """A value as JSON has it, to 6 decimals; None where it is none, infinite or NaN. value: a scalar."""
     found = math.nan if value is None else float(value)
     return round(found, 6) + 0.0 if math.isfinite(found) else None  # + 0.0: no -0.0

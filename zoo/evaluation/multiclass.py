@@ -59,7 +59,7 @@ class MulticlassScores:
         return torch.bincount(classes, minlength=self.logits.shape[1]).double()
 
     def macro(self, by_class: Tensor) -> Tensor:
-        """Mean over the classes that the split has."""
+        """Mean over the classes that the split has. by_class: (K,); the result is a scalar."""
         return by_class[self.support > 0].mean()
 
     def absent(self, classes: int) -> list[int]:
@@ -68,27 +68,32 @@ class MulticlassScores:
 
 
 def accuracy(m: MulticlassScores) -> Tensor:
+    """Share of images whose most probable class is right; a scalar."""
     return m.hits.sum() / len(m.targets)
 
 
 def top5(m: MulticlassScores) -> Tensor:
-    """Share of images whose class is among the five largest scores; of ties at the border, the expected share."""
+    """Share of images whose class is among the five largest scores; of ties at the border, the expected share.
+
+    A scalar.
+    """
     own = m.scores.gather(1, m.targets[:, None])
     larger, equal = (m.scores > own).sum(1), (m.scores == own).sum(1)
     return ((TOP - larger) / equal.clamp(min=1)).clamp(0, 1).where(equal > 0, 0.0).double().mean()
 
 
 def macro_f1(m: MulticlassScores) -> Tensor:
+    """Mean F1 of the classes that the split has; a scalar."""
     return m.macro(2 * m.hits / (m.support + m.chosen))
 
 
 def macro_precision(m: MulticlassScores) -> Tensor:
-    """A class that is given to no image counts 0."""
+    """A class that is given to no image counts 0. The mean is a scalar."""
     return m.macro(m.hits / m.chosen.clamp(min=1))
 
 
 def balanced_accuracy(m: MulticlassScores) -> Tensor:
-    """Mean recall."""
+    """Mean recall. A scalar."""
     return m.macro(m.hits / m.support)
 
 
@@ -101,25 +106,28 @@ def mcc(m: MulticlassScores) -> Tensor:
 
 
 def kappa(m: MulticlassScores) -> Tensor:
-    """Cohen's kappa: agreement beyond chance; undefined where all images have and are given the same class."""
+    """Cohen's kappa: agreement beyond chance; undefined where all images have and are given the same class.
+
+    A scalar.
+    """
     by_chance = (m.support @ m.chosen) / len(m.targets) ** 2
     return (accuracy(m) - by_chance) / (1 - by_chance)
 
 
 def auroc(m: MulticlassScores) -> Tensor:
-    """Mean one-versus-rest area over the classes that have both positives and negatives."""
+    """Mean one-versus-rest area over the classes that have both positives and negatives. A scalar."""
     probabilities = m.logits.softmax(1) if m.probabilities is None else m.probabilities
     return auroc_by_class(probabilities, m.targets).nanmean()
 
 
 def log_loss(m: MulticlassScores) -> Tensor:
-    """Cross-entropy of the probabilities, scaled to the sum 1, in nats."""
+    """Cross-entropy of the probabilities, scaled to the sum 1, in nats. A scalar."""
     logits = m.logits if m.probabilities is None else m.probabilities.log()
     return F.cross_entropy(logits, m.targets, reduction="none").mean(dtype=torch.float64)
 
 
 def loss(m: MulticlassScores) -> Tensor | None:
-    """Mean of the loss that is trained."""
+    """Mean of the loss that is trained. A scalar."""
     return None if m.loss is None else m.loss(m.logits, m.targets).mean(dtype=torch.float64)
 
 

@@ -43,6 +43,7 @@ class MultilabelScores:
 
     @cached_property
     def positive(self) -> Tensor:
+        """Labels that an image is known to have (N, K)."""
         return self.targets == 1
 
     @cached_property
@@ -62,44 +63,48 @@ class MultilabelScores:
         return [k for k in range(classes) if not self.present[k]]
 
     def f1(self, dims: tuple[int, ...]) -> Tensor:
-        """F1 over the given dimensions; NaN where there is neither a positive nor a label that was given."""
+        """F1 over the given dimensions; NaN where there is neither a positive nor a label that was given.
+
+        The values are (K,), (N,) or a scalar.
+        """
         hits = (self.given & self.positive).sum(dims).double()
         return 2 * hits / (self.given.sum(dims) + self.positive.sum(dims))
 
 
 def mean_average_precision(m: MultilabelScores) -> Tensor:
+    """Mean average precision of the labels that have a positive; a scalar."""
     return ranking.average_precision(m.scores, m.targets).nanmean()
 
 
 def macro_f1(m: MultilabelScores) -> Tensor:
-    """Mean F1 of the labels that have a positive."""
+    """Mean F1 of the labels that have a positive. A scalar."""
     return m.f1((0,))[m.present].mean()
 
 
 def micro_f1(m: MultilabelScores) -> Tensor:
-    """F1 of all decisions together."""
+    """F1 of all decisions together. A scalar."""
     return m.f1((0, 1))
 
 
 def samples_f1(m: MultilabelScores) -> Tensor:
-    """Mean F1 of the images that have a known label; 1 for an image without labels that is given none."""
+    """Mean F1 of the images that have a known label; 1 for an image without labels that is given none. A scalar."""
     return m.f1((1,)).nan_to_num(1.0)[m.known.any(1)].mean()
 
 
 def auroc(m: MultilabelScores) -> Tensor:
-    """Mean area over the labels that have both positives and negatives."""
+    """Mean area over the labels that have both positives and negatives. A scalar."""
     return ranking.auroc(m.scores, m.targets).nanmean()
 
 
 def log_loss(m: MultilabelScores) -> Tensor:
-    """Mean binary cross-entropy of the known labels, in nats."""
+    """Mean binary cross-entropy of the known labels, in nats. A scalar."""
     measure = F.binary_cross_entropy_with_logits if m.probabilities is None else F.binary_cross_entropy
     losses = measure(m.scores[m.known], m.targets[m.known], reduction="none")
     return losses.mean(dtype=torch.float64)
 
 
 def loss(m: MultilabelScores) -> Tensor | None:
-    """Mean of the loss that is trained: over an image's known labels, then over the images that have one."""
+    """Mean of the loss that is trained: over an image's known labels, then over the images that have one. A scalar."""
     if m.loss is None:
         return None
     losses, known = m.loss(m.logits, m.targets.nan_to_num(0.0)), m.known

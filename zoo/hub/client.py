@@ -20,7 +20,10 @@ TRIES = 3
 
 
 def request_timeout() -> float:
-    """Seconds that the Hub may take for each answer: `ZOO_HUB_TIMEOUT_S`, else 60. Its client alone would wait for ever."""
+    """Seconds that the Hub may take for each answer: `ZOO_HUB_TIMEOUT_S`, else 60. Its client alone would wait for ever.
+
+    Raises UsageError for a value that is not seconds above 0.
+    """
     given = os.environ.get("ZOO_HUB_TIMEOUT_S") or str(WAIT_S)
     try:
         seconds = float(given)

@@ -25,7 +25,10 @@ def refusal(problem: BaseException | None) -> str:
 
 @contextmanager
 def explained(doing: str, repo: str, again: str) -> Iterator[None]:
-    """Whatever the Hub or the network does while `doing`, as one HubError; `again` says what to type next."""
+    """Whatever the Hub or the network does while `doing`, as one HubError; `again` says what to type next.
+
+    Raises HubError.
+    """
     from huggingface_hub.errors import HTTPError
 
     try:

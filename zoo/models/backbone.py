@@ -100,7 +100,10 @@ def one_line(text: str) -> str:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Fill the backbone from a safetensors file; its classifier, which is replaced anyway, may differ or be missing."""
+    """Fill the backbone from a safetensors file; its classifier, which is replaced anyway, may differ or be missing.
+
+    Raises UsageError for a file that is not safetensors, ModelError for tensors that do not fit.
+    """
     if path.is_dir():
         path = path / "model.safetensors"
     if path.suffix != ".safetensors":

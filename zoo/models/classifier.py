@@ -30,6 +30,7 @@ class Classifier(nn.Module):
         return dict(config(self.backbone))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (B, C, H, W) to logits (B, K)."""
         return self.head(self.backbone.forward_features(x))
 
 
@@ -176,7 +177,7 @@ class BackboneHeadSplit:
 
     @property
     def below(self) -> tuple[torch.Tensor, ...]:
-        """Weights and statistics that the features depend on."""
+        """Weights and statistics that the features depend on. They have any shape."""
         above = {id(tensor) for tensor in self.top.state_dict(keep_vars=True).values()}
         return tuple(t for t in self.model.state_dict(keep_vars=True).values() if id(t) not in above)
 
@@ -187,14 +188,20 @@ class BackboneHeadSplit:
         """Nor afterwards."""
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What `top` reads: the unpooled map for a Classifier, pooled features for a plain timm model."""
+        """What `top` reads: the unpooled map for a Classifier, pooled features for a plain timm model.
+
+        Images are (B, C, H, W).
+        """
         if isinstance(self.model, Classifier):
             return self.model.backbone.forward_features(images)
         return self.model.forward_head(self.model.forward_features(images), pre_logits=True)
 
 
 def halves(model: nn.Module, example: torch.Tensor) -> BackboneHeadSplit | None:
-    """The two halves, or None where `top(features(x))` does not give the model's own logits on `example`."""
+    """The two halves, or None where `top(features(x))` does not give the model's own logits on `example`.
+
+    example: images (B, C, H, W).
+    """
     if isinstance(model, Classifier):
         return BackboneHeadSplit(model, model.head)
     classifier = model.get_classifier()

@@ -35,7 +35,10 @@ class FrozenPrefix:
         return self.model
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What crosses the cut. The modules above it are not run."""
+        """What crosses the cut. The modules above it are not run.
+
+        Images (B, C, H, W) to one tensor (B, ...). Raises RuntimeError where they do not reach the split.
+        """
 
         def stop(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
             raise _Reached(output)

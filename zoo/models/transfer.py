@@ -35,7 +35,7 @@ class Wrapped(nn.Module):
         return {f"backbone.{name}" for name in exempt(self.backbone)}
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Images (B, C, H, W) to what a head reads."""
+        """Images (B, C, H, W) to what a head reads. Raises NotImplementedError; each subclass has its own."""
         raise NotImplementedError
 
 
@@ -43,6 +43,7 @@ class PretrainedLogits(Wrapped):
     """The pretrained classifier's own outputs (B, classes of the pretraining)."""
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (B, C, H, W) to the pretrained classifier's outputs (B, D)."""
         return self.backbone(x)
 
 
@@ -50,6 +51,7 @@ class PreLogits(Wrapped):
     """Features as the pretrained classifier reads them (B, D)."""
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (B, C, H, W) to pooled features (B, D)."""
         return self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
 
 
@@ -61,6 +63,7 @@ class Intermediate(Wrapped):
         self.index = index
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (B, C, H, W) to the map (B, D, h, w) of the last stage that is left."""
         return self.backbone.forward_intermediates(x, indices=[self.index], intermediates_only=True)[-1]
 
 
@@ -89,6 +92,7 @@ class ConcatBackbones(nn.Module):
         return {f"members.{i}.{name}" for i, member in enumerate(self.members) for name in exempt(member)}
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (B, C, H, W) to the pooled features of all backbones, (B, D)."""
         views = zip(self.members, self.scale, self.shift, strict=True)
         return torch.cat([member.forward_features(x * scale + shift) for member, scale, shift in views], 1)
 
@@ -110,6 +114,7 @@ class Bottleneck(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features in any layout, (B, ...), to features of the same shape."""
         inner = x.movedim(1, -1) if self.channels_first else x
         added = self.up(self.act(self.down(self.norm(inner))))
         return x + (added.movedim(-1, 1) if self.channels_first else added)
@@ -124,6 +129,7 @@ class WithAdapterBlock(nn.Module):
         self.head = head
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features as the head reads them, to logits (B, K)."""
         return self.head(self.block(x))
 
 
@@ -143,6 +149,7 @@ def cut(model: nn.Module, stage: str, example: torch.Tensor) -> FrozenSplit:
     """`model` up to `stage` (`layer3`, `features.denseblock3`, `blocks.5`), the stages above removed.
 
     Raises UsageError for an unknown stage, ModelError where removing them changes what comes out on `example`.
+    example: images (B, C, H, W).
     """
     index = _stage_index(model, stage)
     part = FrozenSplit(model, index)

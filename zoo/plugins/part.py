@@ -111,6 +111,7 @@ def calling(plugin: Plugin, refused: str, passing: tuple[type[Exception], ...] =
     """The plugin's code runs here: a wrong option becomes a UsageError, a fault of its own a PluginError that names it.
 
     refused: how the sentence about a wrong option begins; passing: what is not the plugin's fault, and goes through.
+    Raises UsageError, PluginError.
     """
     try:
         yield

@@ -61,7 +61,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def disk_faults(folder: Path, size: int) -> Iterator[None]:
-    """Checks that `size` bytes fit, and turns every way of running out of disk into one DiskFull."""
+    """Checks that `size` bytes fit, and turns every way of running out of disk into one DiskFull. Raises DiskFull."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free

@@ -34,6 +34,7 @@ def focal(*, label_smoothing: float = 0.0, gamma: float = 2.0) -> Loss:
 
     gamma: how much less, by the factor (1 - p) ** gamma of each class; 0 is cross-entropy.
     Lin et al., Focal Loss for Dense Object Detection, 2017 (arXiv:1708.02002), here with softmax.
+    Raises ValueError for a gamma below 0.
     """
     if gamma < 0:
         raise ValueError(f"gamma: expected 0 or more, found {gamma}")

@@ -68,7 +68,7 @@ class Multiclass:
         return column in split.features and all(value in blank for value in split.unique(column))
 
     def check_train(self, targets: np.ndarray, classes: Sequence[str], taken: Sequence[str]) -> list[str]:
-        """No warnings. Raises DataError for a class without enough training images."""
+        """No warnings. Raises DataError for a class without enough training images. targets: int64 (N,)."""
         counts = self.counts(targets, len(classes))
         empty = [name for name, count in zip(classes, counts, strict=True) if not count]
         if len(classes) - len(empty) < 2:
@@ -88,34 +88,44 @@ class Multiclass:
         return []
 
     def renumber(self, targets: np.ndarray, numbers: np.ndarray, classes: int) -> np.ndarray:
+        """Targets int64 (N,) with class k called numbers[k]."""
         return numbers[targets]
 
     def strata(self, targets: np.ndarray) -> np.ndarray:
+        """The class of each image, int64 (N,)."""
         return targets
 
     def counts(self, targets: np.ndarray, classes: int) -> np.ndarray:
+        """Images of each class, int64 (K,), of targets int64 (N,)."""
         return np.bincount(targets, minlength=classes)
 
     def labels(self, target: np.ndarray) -> tuple[int, ...]:
+        """The one class of an image, whose target is a scalar."""
         return (int(target),)
 
     def example(self, images: int, classes: int) -> Tensor:
+        """Targets int64 (B,) of `images` made-up images."""
         return torch.arange(images) % classes
 
     def soft(self, targets: Tensor, classes: int) -> Tensor:
+        """Targets int64 (B,) as shares, float32 (B, K)."""
         return F.one_hot(targets, classes).float()
 
     def prior_bias(self, targets: np.ndarray, classes: int) -> None:
         return None
 
     def probabilities(self, logits: Tensor, rule: Rule) -> Tensor:
+        """Softmax of logits (B, K), or sigmoid if the rule says so, after its temperature and prior: float32 (B, K)."""
         scores = logits.float() / rule.temperature
         if rule.prior is not None:
             scores = scores - rule.tau * torch.tensor(rule.prior, device=scores.device).log()
         return scores.sigmoid() if rule.activation == "sigmoid" else scores.softmax(1)
 
     def decide(self, probabilities: Tensor, rule: Rule) -> list[Decision]:
-        """The most probable class, unless it is below `abstain_below`; the conformal set where there is a quantile."""
+        """The most probable class, unless it is below `abstain_below`; the conformal set where there is a quantile.
+
+        probabilities: (B, K).
+        """
         ranked = probabilities.sort(dim=1, descending=True, stable=True)
         floor = rule.abstain_below or 0.0
         decisions = []

@@ -102,7 +102,10 @@ class Multilabel:
         return all(row is None for row in _rows(split, how))
 
     def check_train(self, targets: np.ndarray, classes: Sequence[str], taken: Sequence[str]) -> list[str]:
-        """A warning for labels that no training image has, or that all have. Raises DataError where no label varies."""
+        """A warning for labels that no training image has, or that all have. Raises DataError where no label varies.
+
+        targets: float32 (N, K).
+        """
         positives, negatives = self.counts(targets, len(classes)), (targets == 0).sum(0)
         if not (positives.any() and negatives.any()):
             raise DataError(
@@ -115,40 +118,50 @@ class Multilabel:
         return warnings + ([f"every training image has {few(always)}, or it is unknown"] if always else [])
 
     def renumber(self, targets: np.ndarray, numbers: np.ndarray, classes: int) -> np.ndarray:
+        """Targets float32 (N, K) with the columns of `classes` classes; column k becomes numbers[k]."""
         renumbered = np.full((len(targets), classes), np.nan, np.float32)
         kept = numbers >= 0
         renumbered[:, numbers[kept]] = targets[:, kept]
         return renumbered
 
     def strata(self, targets: np.ndarray) -> np.ndarray:
+        """Which labels each image is known to have, bool (N, K)."""
         return targets == 1
 
     def counts(self, targets: np.ndarray, classes: int) -> np.ndarray:
+        """Images that have each label, int64 (K,), of targets float32 (N, K)."""
         return (targets == 1).sum(0)
 
     def labels(self, target: np.ndarray) -> tuple[int, ...]:
+        """Numbers of the labels that an image has, whose target is float32 (K,)."""
         return tuple(np.flatnonzero(target == 1).tolist())
 
     def example(self, images: int, classes: int) -> Tensor:
+        """Targets float32 (B, K) of `images` made-up images."""
         return torch.eye(classes)[torch.arange(images) % classes]
 
     def soft(self, targets: Tensor, classes: int) -> Tensor:
+        """The targets themselves, float32 (B, K)."""
         return targets
 
     def prior_bias(self, targets: np.ndarray, classes: int) -> Tensor:
-        """log-odds of each label's rate among the images where it is known, kept finite by half an image either way."""
+        """log-odds of each label's rate among the images where it is known, kept finite by half an image either way.
+
+        targets: float32 (N, K); the result is (K,).
+        """
         positives, known = (targets == 1).sum(0), (~np.isnan(targets)).sum(0)
         rates = torch.from_numpy((positives + 0.5) / (known + 1.0))
         return torch.logit(rates).float()
 
     def probabilities(self, logits: Tensor, rule: Rule) -> Tensor:
+        """Sigmoid of logits (B, K) after the rule's temperature and prior, float32 (B, K)."""
         scores = logits.float() / rule.temperature
         if rule.prior is not None:
             scores = scores - rule.tau * torch.logit(torch.tensor(rule.prior, device=scores.device))
         return scores.sigmoid()
 
     def decide(self, probabilities: Tensor, rule: Rule) -> list[Decision]:
-        """The labels whose probability reaches their threshold, the most probable first."""
+        """The labels whose probability reaches their threshold, the most probable first. probabilities: (B, K)."""
         width = probabilities.shape[1]
         floors = torch.tensor(rule.thresholds or (THRESHOLD,) * width, device=probabilities.device)
         given = (probabilities >= floors).cpu()

@@ -61,7 +61,10 @@ class Task(Protocol):
         """Names of the classes that any split has, of which one is enough. Raises DataError."""
 
     def encode(self, split: "Dataset", how: "Labels", classes: Sequence[str], name: str, kind: str) -> "np.ndarray":
-        """Targets of a split. name: of the split in the source; kind: train, validation or test. Raises DataError."""
+        """Targets of a split. name: of the split in the source; kind: train, validation or test. Raises DataError.
+
+        The result is int64 (N,) or float32 (N, K).
+        """
 
     def unlabelled(self, split: "Dataset", how: "Labels") -> bool:
         """Whether no image of the split has a label, as in the test splits of competitions."""
@@ -70,10 +73,14 @@ class Task(Protocol):
         """Warnings about the training targets. Raises DataError where nothing can be learned of them.
 
         taken: the kinds of splits that are yet to be taken from the training split.
+        targets: int64 (N,) or float32 (N, K).
         """
 
     def renumber(self, targets: "np.ndarray", numbers: "np.ndarray", classes: int) -> "np.ndarray":
-        """Targets with class k called numbers[k], of `classes` classes in all."""
+        """Targets with class k called numbers[k], of `classes` classes in all.
+
+        Both are int64 (N,) or float32 (N, K).
+        """
 
     def strata(self, targets: "np.ndarray") -> "np.ndarray":
         """What parts of a split keep even: class numbers (N,), or bool (N, K)."""
@@ -82,10 +89,13 @@ class Task(Protocol):
         """Images that have each class, int64 (K,)."""
 
     def labels(self, target: "np.ndarray") -> tuple[int, ...]:
-        """Numbers of the classes that one image has."""
+        """Numbers of the classes that one image has. target: a scalar or float32 (K,)."""
 
     def example(self, images: int, classes: int) -> "Tensor":
-        """Targets of `images` made-up images, to try a loss or a training step with."""
+        """Targets of `images` made-up images, to try a loss or a training step with.
+
+        The result is int64 (B,) or float32 (B, K).
+        """
 
     def soft(self, targets: "Tensor", classes: int) -> "Tensor":
         """Targets of a batch as shares, float32 (B, K), which can be mixed; what is unknown stays NaN."""

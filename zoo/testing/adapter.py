@@ -36,7 +36,7 @@ class Subject:
 
     @cached_property
     def taken(self) -> list[str]:
-        """The families that it takes."""
+        """The families that it takes. Raises Skip if an option without a default was not given."""
         if needed := self.part.needs():
             raise Skip(f"it needs {needed[0]}=..., which has no default; pass it to check_adapter")
         return [name for name in BACKBONES if self._takes(name)]
@@ -50,6 +50,7 @@ class Subject:
 
     @property
     def images(self) -> torch.Tensor:
+        """Four random images (4, 3, 32, 32)."""
         return torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
 

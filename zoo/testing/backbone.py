@@ -45,6 +45,7 @@ class Subject:
 
     @cached_property
     def built(self) -> Built:
+        """The backbone, built once. Raises Skip if an option without a default was not given."""
         if needed := self.part.needs():
             raise Skip(f"it needs {needed[0]}=..., which has no default; pass it to check_backbone")
         return build_watched(self.build)
@@ -77,6 +78,7 @@ class Subject:
         return []
 
     def images(self, size: int | None = None, channels: int = 3) -> Tensor:
+        """Two random images (2, C, S, S)."""
         side = size or self.image_size
         return torch.randn(2, channels, side, side, generator=torch.Generator().manual_seed(0))
 

@@ -51,7 +51,10 @@ class Subject:
 
     @cached_property
     def built(self) -> dict[str, Built | Violation]:
-        """What each layout gave, or what went wrong; those refused by a ValueError are in `refused` instead."""
+        """What each layout gave, or what went wrong; those refused by a ValueError are in `refused` instead.
+
+        Raises Skip if an option without a default was not given.
+        """
         if needed := self.part.needs():
             raise Skip(f"it needs {needed[0]}=..., which has no default; pass it to check_head")
         tries = {where: self._try(where) for where in (BACKBONES if self.part.native else LAYOUTS)}

@@ -24,16 +24,19 @@ class Subject:
         self.part = part
 
     def build(self, label_smoothing: float = 0.0, **options: Any) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss with these options: (logits (B, K), targets) -> (B,)."""
         return self.part.call(label_smoothing=label_smoothing, **{**self.part.options, **options})
 
     @cached_property
     def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss: (logits (B, K), targets) -> (B,). Raises Skip if an option without a default was not given."""
         if needed := self.part.needs():
             raise Skip(f"it needs {needed[0]}=..., which has no default; pass it to check_loss")
         return self.build()
 
     @property
     def logits(self) -> Tensor:
+        """Random logits (6, 5) that require gradients."""
         return torch.randn(IMAGES, CLASSES, generator=torch.Generator().manual_seed(0)).requires_grad_()
 
     labels = torch.arange(IMAGES) % CLASSES

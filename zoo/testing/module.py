@@ -46,6 +46,7 @@ class Trial:
         return copy.deepcopy(self.model)
 
     def inputs(self, count: int = 3, seed: int = 0) -> Tensor:
+        """Random inputs (count, ...) of the module."""
         return torch.randn(count, *self.shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -110,11 +111,12 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-3) -> bool:
-    """Equal up to a share of the largest value."""
+    """Equal up to a share of the largest value. Both have any shape."""
     return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
 
 
 def describe_difference(a: Tensor, b: Tensor) -> str:
+    """How two tensors differ, which may have any shape."""
     if a.shape != b.shape:
         return f"shapes are {tuple(a.shape)} and {tuple(b.shape)}"
     return f"they differ by up to {float((a - b).abs().max()):.3g}"

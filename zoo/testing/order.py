@@ -33,7 +33,10 @@ class FirstUse(TorchFunctionMode):
 
 
 def out_of_order(model: nn.Module, images: Tensor) -> Iterator[tuple[str, str]]:
-    """(a parameter and its group, a parameter of an earlier group) where forward uses the first before the second."""
+    """(a parameter and its group, a parameter of an earlier group) where forward uses the first before the second.
+
+    images: (B, C, H, W).
+    """
     groups = parameter_groups(model, images.shape[-1], images.shape[1])
     with FirstUse(model) as use, torch.no_grad():
         model(images)

@@ -62,7 +62,10 @@ class Part:
         return self.kind == "head" and bool(getattr(self.call, "native", False))
 
     def parameters(self) -> list[inspect.Parameter]:
-        """The options it declares: all parameters but those that the zoo fills in."""
+        """The options it declares: all parameters but those that the zoo fills in.
+
+        Raises Skip if it shows no signature.
+        """
         try:
             declared = inspect.signature(self.call).parameters.values()
         except ValueError:

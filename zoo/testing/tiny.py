@@ -34,6 +34,7 @@ class Tiny(nn.Module):
         return self.features.size[0]
 
     def forward_features(self, x: Tensor) -> Tensor:
+        """Images (B, 3, 16, 16) to features (B, ...), laid out as `self.features` says."""
         x = self.pool(self.stages[0](self.stem(x)))
         match self.features.layout:
             case "NC":

@@ -44,6 +44,7 @@ class Attention(nn.Module):
         self.classifier = nn.Linear(queries * hidden, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features, laid out as `features` says, to logits (B, K)."""
         x = self.norm(tokens(x, self.features))
         queries = self.queries.expand(x.shape[0], -1, -1)
         gathered, _ = self.attention(queries, x, x, need_weights=False)

@@ -33,6 +33,7 @@ class Bilinear(nn.Module):
         self.classifier = nn.Linear(rank, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features, laid out as `features` says, to logits (B, K)."""
         x = self.norm(tokens(x, self.features))
         products = (self.left(x) * self.right(x)).mean(1)
         # the square root is infinitely steep at 0

@@ -32,6 +32,7 @@ class Cosine(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features, laid out as `features` says, to logits (B, K)."""
         x = self.dropout(average(x, self.features))
         return self.log_scale.exp() * F.linear(_direction(x), _direction(self.weight))
 

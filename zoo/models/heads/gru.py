@@ -48,6 +48,7 @@ class Gru(nn.Module):
         self.classifier = nn.Linear(directions * hidden, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features, laid out as `features` says, to logits (B, K)."""
         x = self.norm(tokens(x, self.features))
         start = self.start.expand(-1, x.shape[0], -1).contiguous()
         _, states = self.gru(x, start)

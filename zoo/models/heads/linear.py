@@ -10,6 +10,7 @@ def linear(model: nn.Module, num_classes: int, dropout: float = 0.0) -> nn.Modul
     """timm's own classifier on the backbone's own pooling; the result stays a plain timm model.
 
     dropout: probability of dropping a pooled feature before the linear layer.
+    Raises ValueError for a dropout outside 0..1, or where the model has none.
     """
     probability(dropout=dropout)
     model.reset_classifier(num_classes)

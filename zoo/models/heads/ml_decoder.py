@@ -51,6 +51,7 @@ class MlDecoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features, laid out as `features` says, to logits (B, K)."""
         x = self.embed(tokens(x, self.features))
         queries = self.norms[0](self.queries).expand(x.shape[0], -1, -1)
         found, _ = self.attention(queries, x, x, need_weights=False)

@@ -30,4 +30,5 @@ class Mlp(nn.Module):
         self.classifier = nn.Linear(widths[-1], num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features, laid out as `features` says, to logits (B, K)."""
         return self.classifier(self.layers(average(x, self.features)))

@@ -33,6 +33,7 @@ class MultiDropout(nn.Module):
         self.layers = nn.Sequential(nn.Linear(features.channels, hidden), nn.GELU(), nn.Linear(hidden, num_classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features, laid out as `features` says, to logits (B, K)."""
         x = self.norm(average(x, self.features))
         if not self.training:
             return self.layers(x)

@@ -30,6 +30,7 @@ class Pooled(nn.Module):
         self.classifier = nn.Linear(features.channels * (2 if pool == "catavgmax" else 1), num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features, laid out as `features` says, to logits (B, K)."""
         return self.classifier(self.dropout(self._pooled(x)))
 
     def _pooled(self, x: torch.Tensor) -> torch.Tensor:
@@ -58,6 +59,7 @@ class GeM(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # In float32 and relative to the largest value, so that no power leaves the range of numbers.
+        """Features of positions (B, N, D) to pooled features (B, D)."""
         positive = x.float().clamp(min=1e-6)
         largest = positive.detach().amax(1, keepdim=True)
         p = self.p.float()

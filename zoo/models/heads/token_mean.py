@@ -27,5 +27,6 @@ class TokenMean(nn.Module):
         self.classifier = nn.Linear(2 * features.channels, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features, laid out as `features` says, to logits (B, K)."""
         summary = x[:, 0] if self.features.prefix_tokens else tokens(x, self.features).amax(1)
         return self.classifier(self.dropout(torch.cat((summary, average(x, self.features)), 1)))
