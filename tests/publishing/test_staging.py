@@ -33,6 +33,7 @@ def test_a_staged_run_is_exactly_what_may_be_fetched(staged, finished):  # noqa:
         "mean": list(load(finished.folder).normalise.mean),
         "std": list(load(finished.folder).normalise.std),
         "classes": list(load(finished.folder).classes),
+        "activation": "softmax",
     }
 
 

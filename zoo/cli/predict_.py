@@ -10,7 +10,13 @@ from zoo.cli.output import as_json, print_json
 @click.command()
 @click.argument("folder", metavar="RUN|MODEL", type=click.Path())
 @click.argument("paths", nargs=-1, required=True, metavar="PICTURE...")
-@click.option("--top", type=click.IntRange(1), default=1, show_default=True, help="Classes to name per picture.")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Classes to name per picture; of several labels, those above their threshold are named.",
+)
 @click.option("--jsonl", is_flag=True, help="Print one JSON object per picture as soon as it is known.")
 @as_json
 def command(folder: str, paths: tuple[str, ...], top: int, jsonl: bool, json_: bool) -> int:
@@ -32,7 +38,8 @@ def command(folder: str, paths: tuple[str, ...], top: int, jsonl: bool, json_: b
         if jsonl:
             click.echo(json.dumps(result, ensure_ascii=False))
         elif not json_ and "classes" in result:
-            click.echo(result["file"] + "".join(f"  {c['name']} {c['probability']:.4f}" for c in result["classes"]))
+            named = "".join(f"  {c['name']} {c['probability']:.4f}" for c in result["classes"])
+            click.echo(result["file"] + (named or "  no label"))
     if json_:
         print_json(results)
     return int(any("error" in result for result in results))

@@ -36,11 +36,11 @@ def model_card(
     parts = [
         f"# {_plain((repo or about['backbone']).rpartition('/')[2])}",
         _summary(about, recipe, metrics),
-        _results(metrics, recipe, pictures=repo is not None),
+        _results(metrics, recipe, _pictures(about) if repo else {}),
         _use(about, repo),
-        _classes(about["classes"]),
+        _classes(about["classes"], "Labels" if _has_labels(about) else "Classes"),
         _training(about, recipe, metrics, environment),
-        LIMITS,
+        LIMITS_OF_LABELS if _has_labels(about) else LIMITS,
     ]
     text = "\n\n".join(part for part in parts if part)
     return f"---\n{_header(about, recipe, metrics, repo).to_yaml()}\n---\n{BEGIN}\n{text}\n{END}\n"
@@ -50,6 +50,17 @@ LIMITS = """## Limits
 
 The classifier knows the classes above and no others: every picture is given one of them, however little it resembles it.
 Its figures hold for the split they were measured on; nothing is claimed for other pictures, groups of people or uses."""
+
+
+LIMITS_OF_LABELS = """## Limits
+
+The classifier knows the labels above and no others. Each label is decided by itself: a picture may be given several, or none.
+Its figures hold for the split they were measured on; nothing is claimed for other pictures, groups of people or uses."""
+
+
+def _has_labels(about: Mapping[str, Any]) -> bool:
+    """Whether a picture may be given several labels."""
+    return about.get("task") == "multilabel"
 
 
 def merged(card: str, existing: str) -> str:
@@ -91,7 +102,7 @@ def _header(
         license=licence(bases) or "unknown",
         base_model=hub_bases or None,
         pipeline_tag="image-classification",
-        tags=["image-classification", "timm", "timm-zoo"],
+        tags=["image-classification", *(["multi-label"] if _has_labels(about) else []), "timm", "timm-zoo"],
         datasets=[source.hub_id] if source and source.hub_id else None,
         metrics=_hub_names(metrics) if metrics else None,
         model_name=(repo or about["backbone"]).rpartition("/")[2] if results else None,
@@ -131,7 +142,8 @@ def _summary(about: Mapping[str, Any], recipe: Recipe | None, metrics: Mapping[s
         " beside ".join(f"`{_plain(base['name'])}`" for base in about.get("base", []))
         or f"`{_plain(about['backbone'])}`"
     )
-    text = f"An image classifier with {len(about['classes']):,} classes: {names} with the head `{_plain(about['head']['name'].removeprefix('timm-zoo:'))}`"
+    kind = "labels, of which a picture may have any number" if _has_labels(about) else "classes"
+    text = f"An image classifier with {len(about['classes']):,} {kind}: {names} with the head `{_plain(about['head']['name'].removeprefix('timm-zoo:'))}`"
     if recipe is None:
         return f"{text}."
     epochs = (metrics or {}).get("epochs", recipe.train.epochs)
@@ -144,11 +156,17 @@ def _own(name: str) -> str:
     return name.removeprefix(f"{OWN}:")
 
 
-def _results(metrics: Mapping[str, Any] | None, recipe: Recipe | None, pictures: bool) -> str:
+def _pictures(about: Mapping[str, Any]) -> dict[str, str]:
+    """Title and file of each picture that a push draws; labels that do not exclude each other are not confused."""
+    confusion = {} if _has_labels(about) else {"Confusion matrix": "confusion.png"}
+    return {**confusion, "Training curves": "curves.png"}
+
+
+def _results(metrics: Mapping[str, Any] | None, recipe: Recipe | None, pictures: Mapping[str, str]) -> str:
     if metrics is None:
         return "## Results\n\nNothing is known about how well it does: no measurement came with the model."
     rows = "\n".join(f"| {row.name} | {value:.4f} |" for row, value in measured(metrics))
-    shown = "\n\n![Confusion matrix](confusion.png)\n\n![Training curves](curves.png)" if pictures else ""
+    shown = "".join(f"\n\n![{title}]({file})" for title, file in pictures.items())
     source = f" of `{_plain(SourceRef.recorded(recipe.data.source).shown())}`" if recipe else ""
     return f"## Results\n\nMeasured on {metrics['images']:,} test images{source}, each once:\n\n| metric | value |\n|---|---|\n{rows}{shown}"
 
@@ -174,9 +192,9 @@ def _use(about: Mapping[str, Any], repo: str | None) -> str:
     return "## Use\n\n" + "\n\n".join(forms)
 
 
-def _classes(classes: Sequence[str]) -> str:
+def _classes(classes: Sequence[str], title: str) -> str:
     shown = ", ".join(_plain(c) for c in classes[:50]) + (f" and {len(classes) - 50} more" if len(classes) > 50 else "")
-    return f"## Classes\n\n{shown}"
+    return f"## {title}\n\n{shown}"
 
 
 def _training(

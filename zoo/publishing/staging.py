@@ -33,6 +33,8 @@ from zoo.models.saved import load
 from zoo.publishing.card import licence, merged, model_card
 from zoo.publishing.plots import draw_confusion, draw_curves
 from zoo.storage.run_folder import Run
+from zoo.tasks.rule import read_rule
+from zoo.tasks.task import find_task
 
 PRIVATE = ("command", "git")
 """Of `environment.json` what may name folders or people."""
@@ -107,7 +109,8 @@ def _stage_run(run: Run, folder: Path) -> tuple[Recipe, dict[str, Any], dict[str
     environment = json.loads(run.environment.read_text(encoding="utf-8"))
     environment = {key: value for key, value in environment.items() if key not in PRIVATE}
     (folder / "environment.json").write_text(json.dumps(environment, indent=2))
-    draw_confusion(folder / "confusion.png", metrics["confusion_matrix"], metrics["classes"])
+    if "confusion_matrix" in metrics:  # there is none of several labels an image
+        draw_confusion(folder / "confusion.png", metrics["confusion_matrix"], metrics["classes"])
     draw_curves(folder / "curves.png", run.history(), recipe.train.best_by)
     return recipe, metrics, environment
 
@@ -128,7 +131,7 @@ def _without_folders(recipe: Recipe) -> Recipe:
 
 def preprocessor(about: Mapping[str, Any]) -> dict[str, Any]:
     """How a picture becomes an input, in words that any program can follow."""
-    size = about["image_size"]
+    size, (task, rule) = about["image_size"], read_rule(about, len(about["classes"]))
     return {
         "channels": about["in_chans"],
         "resize_short_side": short_side(size, about["crop_pct"]),
@@ -138,6 +141,7 @@ def preprocessor(about: Mapping[str, Any]) -> dict[str, Any]:
         "mean": about["mean"],
         "std": about["std"],
         "classes": about["classes"],
+        "activation": rule.activation or find_task(task).activation,
     }
 
 

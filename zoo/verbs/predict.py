@@ -19,6 +19,7 @@ BATCH = 32
 def predict(folder: str | Path, paths: Iterable[str | Path], top: int = 1) -> Iterator[dict[str, Any]]:
     """One result per picture, in order: `file` and either `classes` (name and probability, best first) or `error`.
 
+    top: classes to name; a model of several labels names those that reach their threshold, none included.
     paths: files, folders (searched through) and globs. An unreadable picture is reported and the rest goes on.
     Raises ModelError for the folder, UsageError for a path that leads to no picture.
     """
@@ -69,9 +70,13 @@ def _results(classifier: ImageClassifier, files: list[Path], top: int) -> Iterat
 def _top(classifier: ImageClassifier, inputs: list[torch.Tensor], top: int) -> list[list[dict[str, Any]]]:
     if not inputs:
         return []
-    logits = classifier.model(torch.stack(inputs).to(device()))
-    best = classifier.task.probabilities(logits, classifier.rule).topk(top, dim=1)
+    task, rule = classifier.task, classifier.rule
+    probabilities = task.probabilities(classifier.model(torch.stack(inputs).to(device())), rule)
+    if task.name == "multiclass":
+        named = probabilities.topk(top, dim=1).indices.tolist()
+    else:
+        named = [decision.classes for decision in task.decide(probabilities, rule)]
     return [
-        [{"name": classifier.classes[k], "probability": round(p, 6)} for p, k in zip(row, indices, strict=True)]
-        for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        [{"name": classifier.classes[k], "probability": round(row[k], 6)} for k in classes]
+        for row, classes in zip(probabilities.tolist(), named, strict=True)
     ]
