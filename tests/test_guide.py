@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import click
 import pyarrow.parquet
@@ -137,6 +138,20 @@ def test_the_commands_of_a_page_run(
         assert [line for line in wrong if line not in said.splitlines()] == []
         names = [found[1] for line in command.output if (found := re.match(r" {2}(\w+) +[01]\.\d+$", line))]
         assert set(names) <= measured
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", FOLDER / "start.md", FOLDER / "evaluation.md"])
+def test_the_lines_of_python_run(document: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs)
+    (block,) = re.findall(r"^```python\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    if "zoo.finetune" in block:
+        assert '["data.source=photos"]' in block
+        small = ["data.source=photos", *SMALL, "schedule.head_epochs=1"]
+        block = block.replace('["data.source=photos"]', repr(small)).replace("runs/photos", f"runs/{document.stem}")
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["probabilities"].shape == (1, 3)
+    assert "best" not in names or names["best"] in names["classifier"].classes
 
 
 def runnable(words: tuple[str, ...]) -> list[str] | None:
