@@ -19,6 +19,8 @@ from zoo.tasks.metrics_table import METRICS
 from zoo.tasks.rule import USED
 
 ROOT = Path(__file__).parents[1]
+SAID_OTHERWISE = ("backbone", "recipe", "optimizer", "source")
+"""Kinds with a row of their own words in the table of what is supported, or a table of their own."""
 LESSONS = ("zoo-tutorial",)
 """Plugins of this checkout that show how a plugin is written, and whose parts nobody needs."""
 
@@ -128,7 +130,7 @@ def supported_table() -> str:
         ("tasks", ", ".join(f"`{name}`" for name in USED)),
         ("images", "folders by class, CSV, TSV, JSON Lines, parquet, `save_to_disk`, data sets of the Hub"),
         ("backbones", f"every model of timm, and {_names('backbone')}"),
-        *((KINDS[kind].plural, _names(kind)) for kind in ("head", "schedule", "adapter", "loss")),
+        *((kind.plural, _names(kind.name)) for kind in KINDS.values() if kind.name not in SAID_OTHERWISE),
         ("optimizers", "every optimiser of timm"),
         ("augmentation", ", ".join(f"`{name}`" for name in Augment.model_fields)),
         ("metrics", ", ".join(f"`{metric.name}`" for metric in METRICS)),
