@@ -25,6 +25,8 @@ def test_every_command_shown_exists() -> None:
 
 def test_every_path_named_exists() -> None:
     named = {p for p in re.findall(r"`((?:zoo|plugins|tools|tests|recipes)/[\w./-]*)`", README)}
+    for page in sorted((ROOT / "zoo" / "guide").glob("*.md")):
+        named |= set(re.findall(r"`((?:zoo|plugins|tools|tests|recipes)/[\w./-]*)`", page.read_text(encoding="utf-8")))
     named |= {p for p in re.findall(r"`((?:zoo|plugins|tools|recipes)/[\w./-]*)`", PLUGINS)}  # `tests/` is a plugin's
     assert len(named) >= 8
     assert [p for p in sorted(named) if not (ROOT / p).exists()] == []
