@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from zoo.data.split import split_off, stratified
+from zoo.data.split import evenly, limited, split_off, stratified
 from zoo.errors import DataError
 
 SIZES = [(50, 50), (100, 10, 1), (3, 3, 3), (1, 1, 1, 1), (997, 2, 1), (7, 13, 29, 31), (1000,) * 10]
@@ -71,3 +71,36 @@ def test_carving_parts_the_rows_and_leaves_some_of_each_class(
     assert np.bincount(labels[carved], minlength=len(sizes)).min() >= 1
     wanted = max(len(sizes), round(len(labels) * fraction))
     assert len(carved) == min(wanted, len(labels) - leave * len(sizes))
+
+
+def labelled(rates: tuple[float, ...], rows: int = 400) -> np.ndarray:
+    return np.random.default_rng(3).random((rows, len(rates))) < np.asarray(rates)
+
+
+@pytest.mark.parametrize("rates", [(0.5, 0.3, 0.1), (0.9, 0.02), (0.05,) * 8, (0.0, 0.4)])
+@pytest.mark.parametrize("count", [1, 40, 133, 399])
+def test_every_label_keeps_its_share(rates: tuple[float, ...], count: int) -> None:
+    strata = labelled(rates)
+    rows = evenly(strata, count, 0)
+    assert len(rows) == count and (np.diff(rows) > 0).all()
+    wanted = strata.sum(0) * count / len(strata)
+    assert np.abs(strata[rows].sum(0) - wanted).max() <= 3
+    assert rows.tolist() == evenly(strata, count, 0).tolist()
+    if count == 40:
+        assert rows.tolist() != evenly(strata, count, 1).tolist()
+
+
+def test_rare_labels_are_spread_better_than_by_chance() -> None:
+    strata = labelled((0.02,) * 10, 1000)
+    by_chance = np.sort(np.random.default_rng(0).permutation(1000)[:200])
+    wanted = strata.sum(0) / 5
+    off = [np.abs(strata[rows].sum(0) - wanted).mean() for rows in (evenly(strata, 200, 0), by_chance)]
+    assert off[0] < 1 < off[1]
+
+
+def test_labels_are_split_off() -> None:
+    kept, taken = split_off(labelled((0.4, 0.1)), 0.1, 5)
+    assert sorted([*kept, *taken]) == list(range(400)) and len(taken) == 40
+    kept, taken = split_off(labelled((0.4, 0.1), 3), 0.9, 5, leave=2)
+    assert (len(kept), len(taken)) == (2, 1)
+    assert limited(labelled((0.4, 0.1)), 30, 0).tolist() == evenly(labelled((0.4, 0.1)), 30, 0).tolist()

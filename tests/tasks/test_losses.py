@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from zoo.config.recipe import Named, Train
 from zoo.errors import PluginError, UnknownName, UsageError
-from zoo.tasks.losses import build_loss, initial_rule
+from zoo.tasks.losses import build_loss, initial_rule, masked_mean
 from zoo.tasks.rule import Rule
 from zoo.tasks.task import find_task
 
@@ -195,3 +195,82 @@ def test_an_activation_that_there_is_not(install):
     install("zoo-odd", losses={"odd": "zoo_odd:odd"}, files={"zoo_odd.py": source})
     with pytest.raises(PluginError, match="states the activation 'relu'; the contract knows softmax and sigmoid"):
         initial_rule(Train(loss=Named(name="odd")), find_task("multiclass"))
+
+
+MULTILABEL = find_task("multilabel")
+LABELLED = torch.tensor([[1.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
+
+
+def several(name: str = "auto", smoothing: float = 0.0, unknown: bool = False, **options: object) -> Callable:
+    return build_loss(Train(loss=Named(name=name, **options), label_smoothing=smoothing), K, "cpu", MULTILABEL, unknown)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_several_labels_are_smoothed_towards_a_half_as_by_timm(smoothing: float) -> None:
+    logits = torch.linspace(-2, 2, 10).reshape(2, K)
+    wanted = LABELLED * (1 - smoothing) + smoothing / 2
+    expected = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    assert torch.allclose(several(smoothing=smoothing)(logits, LABELLED), expected.mean(1))
+    assert torch.allclose(several("bce", smoothing, sum_classes=True)(logits, LABELLED), expected.sum(1))
+
+
+def test_an_unknown_label_counts_nothing() -> None:
+    logits = torch.linspace(-2, 2, 10).reshape(2, K).requires_grad_()
+    targets = LABELLED.clone()
+    targets[0, 1:4] = math.nan
+    targets[1] = math.nan
+    losses = several(unknown=True)(logits, targets)
+    known = [0, 4]
+    expected = F.binary_cross_entropy_with_logits(logits[0, known], LABELLED[0, known])
+    assert torch.allclose(losses, torch.stack([expected, torch.tensor(0.0)]))
+    losses.sum().backward()
+    assert logits.grad.isfinite().all()
+    assert (logits.grad == 0).tolist() == [[False, True, True, True, False], [True] * 5]
+
+
+def test_the_value_of_an_unknown_label_changes_nothing() -> None:
+    targets = LABELLED.clone()
+    targets[0, 2] = math.nan
+    losses = torch.rand(2, K)
+    other = losses.clone()
+    other[0, 2] = 1e6
+    assert torch.equal(masked_mean(losses, targets), masked_mean(other, targets))
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "focal", "poly1"])
+def test_losses_of_one_class_are_refused_for_several_labels(name: str) -> None:
+    with pytest.raises(UsageError) as problem:
+        several(name)
+    assert str(problem.value) == (
+        f"train.loss: '{name}' is for multiclass, where the classes of an image share one probability; with "
+        f"task=multilabel each has its own. Use train.loss=bce, or a plugin's: zoo list losses"
+    )
+
+
+def test_a_plugins_loss_an_image_needs_known_labels(install: Callable) -> None:
+    plugin(install, "    return lambda logits, targets: (logits - targets).square().sum(-1)\n")
+    assert several("odd")(torch.zeros(2, K), LABELLED).tolist() == [2, 0]
+    with pytest.raises(UsageError) as problem:
+        several("odd", unknown=True)
+    assert str(problem.value) == (
+        "train.loss: 'odd' gives one value an image, from which unknown labels cannot be left out. "
+        "Use a loss for each class: train.loss=bce"
+    )
+
+
+def test_a_plugins_loss_for_each_class_is_masked(install: Callable) -> None:
+    body = """    def loss(logits, targets):
+        return (logits - targets).square()
+    loss.per_class = True
+    return loss
+"""
+    plugin(install, body)
+    targets = LABELLED.clone()
+    targets[0, 1:] = math.nan
+    assert several("odd", unknown=True)(torch.zeros(2, K), targets).tolist() == [1, 0]
+
+
+def test_a_loss_for_each_class_that_gives_one_for_each_image(install: Callable) -> None:
+    plugin(install, "    return lambda logits, targets: logits.sum(-1)\nodd.per_class = True\n")
+    with pytest.raises(PluginError, match=rf"gives a tensor \(2,\) .* one loss per image and class, \(2, {K}\)"):
+        several("odd")

@@ -56,6 +56,8 @@ def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
     recipe = resolve_task(recipe, data)
     torch.manual_seed(stream(recipe.train.seed, 1))
     model = build_classifier(recipe.model, len(data.classes), recipe.data.image_size)
+    if recipe.model.top == "replace":
+        _start_at_prior(model, data)
     backbone = innermost(model.backbone if isinstance(model, Classifier) else model)
     size = recipe.data.image_size or native_size(backbone)
     cfg, adaptation = config(backbone), adapt(model, recipe.model.adapter)
@@ -76,6 +78,15 @@ def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
         Normalise(mean, std, recipe.train.channels_last),
         adaptation.merge,
     )
+
+
+def _start_at_prior(model: nn.Module, data: ImageData) -> None:
+    """Let a new linear classifier's bias give the training rates where the task wants that; its weights stay."""
+    bias = data.task.prior_bias(data.splits["train"].targets, len(data.classes))
+    last = model.get_classifier() if bias is not None and hasattr(model, "get_classifier") else None
+    if isinstance(last, nn.Linear) and last.bias is not None:
+        with torch.no_grad():
+            last.bias.copy_(bias)
 
 
 def resolve_task(recipe: Recipe, data: ImageData) -> Recipe:
