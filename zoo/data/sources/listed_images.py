@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from zoo.data.sources.naming import IMAGE_SUFFIXES
 from zoo.errors import DataError
@@ -14,7 +14,7 @@ def find_images(table: Path, names: Sequence[str | None], lines: Sequence[int]) 
     lines: where each name stands, for messages. Raises DataError for blank names, for paths that lead out of the folder
     (absolute, by `..` or by a link), for files that do not exist, and for names that several files fit.
     """
-    folder, found, missing = ImageFolder(table.parent), [], []
+    folder, root, found, missing = ImageFolder(table.parent), str(table.parent), [], []
     for name, line in zip(names, lines, strict=True):
         if not isinstance(name, str):
             raise DataError(f"data.source: line {line} of '{table}' names no image. Fill or remove the row")
@@ -30,7 +30,7 @@ def find_images(table: Path, names: Sequence[str | None], lines: Sequence[int]) 
                 f"Write the suffix"
             )
         if files:
-            found.append(os.path.join(table.parent, os.path.dirname(name), files[0]))
+            found.append(os.path.join(root, os.path.dirname(name), files[0]))
         else:
             missing.append(name)
     if missing:
@@ -54,7 +54,7 @@ class ImageFolder:
 
         None where it leads out of the root.
         """
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        if name.startswith("/") or (".." in name and ".." in name.split("/")):
             return None
         parent, last = os.path.split(name)
         if parent not in self.listings:
