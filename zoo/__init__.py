@@ -10,6 +10,7 @@ Imports point down only (a test says so), and the light half imports no torch:
     zoo.tuning        what `auto` means: precision, memory format, batch size, compiling
     zoo.training      setup and inputs; trainer, phases, checkpoints, optimisers
     zoo.evaluation    inference, metrics, evaluation
+    zoo.methods       what a model learns from a batch: supervised
     zoo.distributed   processes, FSDP2, launch
     zoo.models        classifier = backbone + head; saved models; adapters; heads
     zoo.data          sources, splits, decoding, augmentation, batches

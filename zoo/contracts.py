@@ -132,3 +132,83 @@ class Source(Protocol):
 
     def __call__(self, **options: Any) -> "DatasetDict":
         """Returns splits with an `Image` column and a `ClassLabel` column."""
+
+
+@dataclass(frozen=True)
+class At:
+    """Where training stands. A method's schedules and random numbers are functions of this, so that runs resume exactly.
+
+    step: optimiser steps done so far in the whole run, of at most `steps`; epoch: counted over all phases;
+    batch: number of the batch within its epoch. All count from 0.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A process's share of a batch.
+
+    inputs: augmented, normalised images (B, C, H, W); for methods that read features also what a frozen part gave.
+    targets: as the task encodes them, int64 (B,) or float32 (B, K) with NaN for unknown; without meaning where the
+        data have no labels.
+    valid: float32 (B,), 1 for an image, 0 for one that repeats another to fill up a short last share.
+    indices: int64 (B,) into the training images, on the CPU.
+    """
+
+    inputs: "Tensor"
+    targets: "Tensor"
+    valid: "Tensor"
+    indices: "Tensor"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a method may use besides the model.
+
+    loss: the recipe's loss, (logits (B, K), targets) -> (B,), unknown labels left out; None where there are no labels.
+    mix: mixup or CutMix, (inputs, targets, At) -> both mixed, targets as shares (B, K); None where the recipe has none.
+    classes: K, 0 without labels. image_size: pixels. channels: of the images. seed: `train.seed`.
+    """
+
+    loss: "Callable[[Tensor, Tensor], Tensor] | None" = None
+    mix: "Callable[[Tensor, Tensor, At], tuple[Tensor, Tensor]] | None" = None
+    classes: int = 0
+    image_size: int = 0
+    channels: int = 3
+    seed: int = 0
+
+
+class Learner(Protocol):
+    """What a method builds: a torch module that holds the model, and all of its own state as parameters and buffers.
+
+    The module is wrapped whole by DDP, compiled, averaged and saved. Its own parameters that require gradients belong to
+    the group `head`, so that freezing schedules, learning rates and weight decay apply to them.
+    A learner with `classify(inputs) -> logits (B, K)` is validated by the task's metrics, any other by its loss.
+    A learner with `reads_features = True` has `on_features(top) -> Learner`, for phases whose frozen part ran already.
+    """
+
+    model: "nn.Module"
+    """The module that it was given, and what comes out of training."""
+
+    def forward(self, seen: Seen, at: At) -> "Mapping[str, Tensor]":
+        """`loss` (B,), one value per image, which the run weights and averages; further entries (B,) are logged as means.
+
+        Random numbers come from torch's generator, which is seeded for each step and process.
+        """
+
+    def after_step(self, at: At) -> None:
+        """Called without gradient after each optimiser step, for teachers, queues and centres.
+
+        Leaves buffers equal on all processes.
+        """
+
+
+class Method(Protocol):
+    """Entry-point group `zoo.methods`: builds the learner, the module that says what is learned from a batch."""
+
+    def __call__(self, model: "nn.Module", given: Given, **options: Any) -> Learner:
+        """model: a classifier, images to logits (B, K); or where there are no labels a timm model without classifier."""

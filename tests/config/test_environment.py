@@ -18,11 +18,12 @@ def test_every_part_of_a_plain_recipe():
         {"kind": "schedule", "name": "none", **OURS},
         {"kind": "loss", "name": "cross-entropy", **OURS},
         {"kind": "optimizer", "name": "adamw", **TIMMS},
+        {"kind": "method", "name": "supervised", **OURS},
     ]
 
 
 def test_plugins_of_every_kind_with_their_contract(install):
-    kinds = ("backbones", "heads", "schedules", "adapters", "losses", "optimizers", "sources")
+    kinds = ("backbones", "heads", "schedules", "adapters", "losses", "optimizers", "methods", "sources")
     parts = {kind: {"odd": "zoo_odd:part"} for kind in kinds}
     install("zoo-odd", version="2.1", files={"zoo_odd.py": "ZOO_CONTRACT = '>=1'\nraise SystemExit"}, **parts)
     model = {"backbone": "odd", "head": "odd", "adapter": "odd", "concat": ["resnet18", "zoo-odd:odd"]}
@@ -31,6 +32,7 @@ def test_plugins_of_every_kind_with_their_contract(install):
             "model": model,
             "data": {"source": "plugin:zoo-odd:odd"},
             "schedule": "odd",
+            "method": "odd",
             "optim": {"name": "odd"},
             "train": {"loss": "odd"},
         }

@@ -65,17 +65,17 @@ def test_how_often_losses_are_read(monkeypatch):
     monkeypatch.setattr(pending_losses.time, "perf_counter", lambda: now)
     gpu, cpu = PendingLosses(torch.device("cuda")), PendingLosses(torch.device("cpu"))
     for losses in (gpu, cpu):
-        losses.add(torch.tensor(1.5), 8, 16)
+        losses.add({"loss": torch.tensor(1.5), "used": torch.tensor(2.0)}, 8, 16)
         assert losses and losses.should_flush
     now = 0.1
-    assert gpu.flush() == cpu.flush() == [(1.5, 8, 16)]
+    assert gpu.flush() == cpu.flush() == [({"loss": 1.5, "used": 2.0}, 8, 16)]
     assert (gpu.next_interval, cpu.next_interval) == (5, 1) and not gpu and not gpu.should_flush
     now = 0.1001
-    gpu.add(torch.tensor(2.0), 8, 16)
+    gpu.add({"loss": torch.tensor(2.0)}, 8, 16)
     gpu.flush()
     assert gpu.next_interval == pending_losses.MOST
     now = 9.0
-    gpu.add(torch.tensor(2.0), 8, 16)
+    gpu.add({"loss": torch.tensor(2.0)}, 8, 16)
     gpu.flush()
     assert gpu.next_interval == 1
 
@@ -197,7 +197,7 @@ def test_on_a_gpu_nothing_but_readings_waits(tmp_path, monkeypatch):
     monkeypatch.delenv("ACCELERATE_USE_CPU")
     read = PendingLosses.flush
 
-    def allowed(self: PendingLosses) -> list[tuple[float, int, int]]:
+    def allowed(self: PendingLosses) -> list[tuple[dict[str, float], int, int]]:
         torch.cuda.set_sync_debug_mode("default")
         try:
             return read(self)

@@ -271,6 +271,8 @@ class Recipe(Section):
     """Which images, and how they reach the model."""
     task: Literal["auto", "multiclass", "multilabel"] = "auto"
     """`multiclass`: one class an image; `multilabel`: any number of labels; `auto`: what the label column holds."""
+    method: Part = Named(name="supervised")
+    """What is learned from a batch, and its options; `zoo list methods`."""
     schedule: Part = Named(name="none")
     """Freezing schedule and its options; `zoo list schedules`, `zoo show SCHEDULE`."""
     optim: Optim = Optim()

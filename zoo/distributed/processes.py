@@ -56,7 +56,7 @@ class Processes:
 
     def prepare(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
         """Wrap a module and its optimiser so that processes exchange gradients; a sharded module does so by itself."""
-        if isinstance(module, FSDPModule):
+        if _is_sharded(module):
             return module, self.accelerator.prepare_optimizer(optimizer)
         with warnings.catch_warnings():  # Accelerate hands torch the older of two names
             warnings.filterwarnings("ignore", "`?broadcast_buffers`? is deprecated", FutureWarning)
@@ -71,7 +71,7 @@ class Processes:
 
         A sharded module always exchanges them, for a process has no room for all gradients.
         """
-        return nullcontext() if wanted or isinstance(wrapped, FSDPModule) else self.accelerator.no_sync(wrapped)
+        return nullcontext() if wanted or _is_sharded(wrapped) else self.accelerator.no_sync(wrapped)
 
     def autocast(self) -> AbstractContextManager:
         return self.accelerator.autocast()
@@ -126,6 +126,11 @@ class Processes:
         if self.size > 1:
             indices, part = gather((indices.to(self.device), part.contiguous()))
         return indices.cpu(), part.cpu()
+
+
+def _is_sharded(module: nn.Module) -> bool:
+    """Whether FSDP shards a module, or one that it contains."""
+    return any(isinstance(member, FSDPModule) for member in module.modules())
 
 
 def broadcast_value(value: T) -> T:

@@ -13,6 +13,7 @@ from zoo.reporting import Reporter
 from zoo.storage import feature_cache
 from zoo.training.freezing import freeze, set_train_mode
 from zoo.training.frozen_features import FrozenSplit
+from zoo.training.learner import reads_features
 from zoo.training.plan import is_head_only
 from zoo.training.setup import MEMORY_SHARE, Setup, make_example
 
@@ -21,7 +22,7 @@ FrozenSplits = tuple[FrozenSplit | None, ...]
 
 def plan_splits(setup: Setup, processes: Processes, reporter: Reporter) -> FrozenSplits:
     """One for each phase, None where its whole model runs in every epoch; why it must is said where it could surprise."""
-    if not setup.recipe.train.cache_features:
+    if not setup.recipe.train.cache_features or not reads_features(setup.recipe.method):
         return (None,) * len(setup.phases)
     model, example = setup.model.to(processes.device), make_example(setup, processes)
     found = []

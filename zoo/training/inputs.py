@@ -24,8 +24,10 @@ from zoo.distributed.processes import Processes
 from zoo.errors import DataError
 from zoo.models.param_groups import Groups
 from zoo.reporting import Reporter
+from zoo.tasks.targets import has_unknown
 from zoo.tasks.task import Task
 from zoo.training.feature_plan import FrozenSplits
+from zoo.training.learner import build_learner, make_given, own_parameters
 from zoo.training.setup import MEMORY_SHARE, Setup
 
 WIDER = 1 / 0.875
@@ -38,11 +40,14 @@ GPU_SHARE = 0.05
 class TrainingInputs:
     """What all phases share.
 
+    own: names of the learner's parameters that are not the model's and may train.
     rows: indices of the training images that can be read; plain: the same images as evaluation sees them.
     """
 
     recipe: Recipe
     model: nn.Module
+    learner: nn.Module
+    own: tuple[str, ...]
     groups: Groups
     splits: FrozenSplits
     task: Task
@@ -85,6 +90,8 @@ def prepare(setup: Setup, splits: FrozenSplits, processes: Processes, reporter: 
     return TrainingInputs(
         recipe=recipe,
         model=setup.model,
+        learner=(learner := make_learner(setup, processes.device)),
+        own=tuple(own_parameters(learner)),
         groups=setup.groups,
         splits=splits,
         task=setup.data.task,
@@ -98,6 +105,14 @@ def prepare(setup: Setup, splits: FrozenSplits, processes: Processes, reporter: 
         processes=processes,
         reporter=reporter,
     )
+
+
+def make_learner(setup: Setup, device: torch.device) -> nn.Module:
+    """The recipe's method around the model of a setup. Raises UsageError, PluginError."""
+    data, recipe = setup.data, setup.recipe
+    unknown = has_unknown(data.splits["train"].targets)
+    given = make_given(recipe, data.task, len(data.classes), setup.transform.size, device, unknown)
+    return build_learner(recipe.method, setup.model, given, device)
 
 
 def stored_transform(transform: EvalTransform, how: Augment) -> EvalTransform:

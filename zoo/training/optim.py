@@ -1,6 +1,6 @@
 """The optimiser of a phase: its parameter groups with their learning rates, and its state without pickle."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from timm.optim import create_optimizer_v2, get_optimizer_class
 from torch import nn
 
 from zoo.config.recipe import Optim
-from zoo.contracts import Phase
+from zoo.contracts import HEAD, Phase
 from zoo.distributed.fsdp import full_tensor, is_sharded, reshard_like
 from zoo.errors import PluginError, UsageError
 from zoo.models.classifier import Classifier
@@ -26,9 +26,14 @@ DEPTH = 12
 """Groups of depth to which layer decay is normalised, a ViT-B's number of blocks."""
 
 
-def build_optimizer(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> torch.optim.Optimizer:
-    """An optimiser over the phase's trainable parameters; every group carries `name` and `lr_scale`."""
-    return optimizer_over(list(optimizer_groups(model, groups, phase, optim)), optim)
+def build_optimizer(
+    model: nn.Module, groups: Groups, phase: Phase, optim: Optim, own: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """An optimiser over the phase's trainable parameters; every group carries `name` and `lr_scale`.
+
+    own: parameters of the method, which train wherever the head does.
+    """
+    return optimizer_over(list(optimizer_groups(model, groups, phase, optim, own)), optim)
 
 
 def optimizer_over(params: list[dict], optim: Optim) -> torch.optim.Optimizer:
@@ -82,10 +87,12 @@ def _check(optimizer: Any, plugin: Plugin, given: list[list[int]]) -> None:
         )
 
 
-def optimizer_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Optim) -> Iterable[dict]:
+def optimizer_groups(
+    model: nn.Module, groups: Groups, phase: Phase, optim: Optim, own: Sequence[nn.Parameter] = ()
+) -> Iterable[dict]:
     """torch parameter groups of what the phase trains: each stage twice, with weight decay and without.
 
-    Vectors (norms, biases) and the names that the backbone exempts have none.
+    Vectors (norms, biases) and the names that the backbone exempts have none. own: more parameters of the head.
     """
     named = dict(model.named_parameters())
     without = _exempt(model)
@@ -93,6 +100,7 @@ def optimizer_groups(model: nn.Module, groups: Groups, phase: Phase, optim: Opti
     for group, names in select_trainable(model, groups, phase).items():
         for decay in (True, False):
             members = [named[n] for n in names if (is_matrix(named[n]) and n not in without) == decay]
+            members += [p for p in own if group == HEAD and is_matrix(p) == decay]
             if members:
                 scale = factors[group] * phase.lr_scale.get(group, 1.0)
                 yield {

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 
 import torch
 
@@ -18,12 +19,12 @@ class PendingLosses:
 
     def __init__(self, device: torch.device) -> None:
         self.immediate, self.flush_interval, self.blocked, self.pace = device.type in IMMEDIATE, 1, 0.0, 0.0
-        self.steps: list[tuple[torch.Tensor, int, int]] = []
+        self.steps: list[tuple[Mapping[str, torch.Tensor], int, int]] = []
         self.since = time.perf_counter()
 
-    def add(self, loss: torch.Tensor, count: int, images: int) -> None:
-        """A step's summed loss of this process's `count` images, of `images` over all processes."""
-        self.steps.append((loss, count, images))
+    def add(self, sums: Mapping[str, torch.Tensor], count: int, images: int) -> None:
+        """Queue a step: `loss` and further terms summed over this process's `count` images, of `images` in all."""
+        self.steps.append((sums, count, images))
 
     def __bool__(self) -> bool:
         return bool(self.steps)
@@ -32,15 +33,15 @@ class PendingLosses:
     def should_flush(self) -> bool:
         return len(self.steps) >= self.flush_interval
 
-    def flush(self) -> list[tuple[float, int, int]]:
-        """The steps since the last time, now with numbers for losses. `waited` grows by the seconds that this took."""
+    def flush(self) -> list[tuple[dict[str, float], int, int]]:
+        """Return the queued steps with numbers for tensors. `blocked` grows by the seconds that this took."""
         start, steps = time.perf_counter(), self.steps
-        losses = torch.stack([loss for loss, _, _ in steps]).tolist()
+        values = iter(torch.cat([torch.stack(tuple(sums.values())) for sums, _, _ in steps]).tolist())
         now = time.perf_counter()
         self.blocked += now - start
         self.pace = (now - self.since) / len(steps)
         self.steps, self.since = [], now
-        return [(loss, count, images) for loss, (_, count, images) in zip(losses, steps, strict=True)]
+        return [(dict(zip(sums, values, strict=False)), count, images) for sums, count, images in steps]
 
     @property
     def next_interval(self) -> int:

@@ -24,16 +24,27 @@ class Progress:
     best: float | None = None
     best_epoch: int = 0
     best_metrics: dict[str, Any] = field(default_factory=dict)
+    terms: dict[str, float] = field(default_factory=dict)
+    """Sums over the epoch of what a method logs besides its loss."""
 
     def begin_epoch(self) -> None:
         """Stand at the beginning of the next epoch."""
         self.epoch, self.epochs, self.batch = self.epoch + 1, self.epochs + 1, 0
         self.loss_sum = self.seen = self.seconds = 0.0
+        self.terms = {}
 
     def begin_phase(self, phase: int) -> None:
         """Stand at the beginning of a phase."""
         self.phase, self.epoch, self.batch, self.phase_step, self.waited = phase, 0, 0, 0, 0
         self.loss_sum = self.seen = 0.0
+        self.terms = {}
+
+    def add(self, sums: Mapping[str, float], images: int) -> None:
+        """Take up a step: `loss` and further terms, summed over this process's images."""
+        self.loss_sum, self.seen = self.loss_sum + sums["loss"], self.seen + images
+        for name, value in sums.items():
+            if name != "loss":
+                self.terms[name] = self.terms.get(name, 0.0) + value
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """What a checkpoint keeps: no tensors, and every field."""

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from zoo.distributed.fsdp import full_state, load_full_state
+from zoo.distributed.fsdp import full_state, full_tensor, load_full_state, reshard_like
 from zoo.errors import RunError
+from zoo.training.learner import own_tensors
 from zoo.training.optim import pack_state, unpack_state
 
 Tensors = Mapping[str, torch.Tensor]
@@ -51,6 +52,25 @@ class ModuleState:
 
     def load(self, tensors: Tensors, value: Any) -> None:
         load_full_state(self.module, tensors)
+
+
+class MethodState:
+    """Parameters and buffers of a learner that are not its model's. wanted: as for `ModuleState`."""
+
+    def __init__(self, learner: nn.Module, wanted: bool) -> None:
+        self.learner, self.wanted = learner, wanted
+
+    def state(self) -> tuple[Tensors, Any]:
+        return {n: full_tensor(t.detach(), self.wanted) for n, t in own_tensors(self.learner).items()}, None
+
+    @torch.no_grad()
+    def load(self, tensors: Tensors, value: Any) -> None:
+        own = own_tensors(self.learner)
+        if own.keys() != tensors.keys():
+            name = sorted(own.keys() ^ tensors.keys())[0]
+            raise RunError(f"the checkpoint is of another version of the method: '{name}' is in one of them only")
+        for name, tensor in tensors.items():
+            own[name].copy_(reshard_like(tensor, own[name]))
 
 
 class OptimizerState:

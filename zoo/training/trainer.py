@@ -6,22 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from zoo.contracts import Phase
+from zoo.contracts import At, Phase
 from zoo.data.loader import TimedIterator, shuffled
 from zoo.distributed.fsdp import load_full_state
 from zoo.errors import Interrupted, NonFiniteLoss
-from zoo.evaluation.evaluation import Evaluation
-from zoo.tasks.losses import initial_rule, loss_without_smoothing
 from zoo.tasks.metrics_table import better
 from zoo.training.checkpointer import Checkpointer
+from zoo.training.learner import own_tensors
 from zoo.training.pending_losses import PendingLosses
 from zoo.training.phase_runner import PhaseRunner, TrainingInputs
 from zoo.training.plan import steps_per_epoch
 from zoo.training.signals import StopFlag
 from zoo.training.state import BestWeights, Progress, TrainingResult
-from zoo.training.stateful import ModuleState, MustMatch, ScalerState
+from zoo.training.stateful import MethodState, ModuleState, MustMatch, ScalerState
+from zoo.training.validation import choose_validation
 
 
 class Trainer:
@@ -38,8 +36,9 @@ class Trainer:
         self.inputs, self.phases, self.stop, self.log = inputs, phases, stop, log
         self.recipe, self.processes, self.reporter = inputs.recipe, inputs.processes, inputs.reporter
         self.progress, self.best = Progress(), BestWeights()
-        self.rule = initial_rule(self.recipe.train, inputs.task)
-        self.validation_loss = loss_without_smoothing(self.recipe.train, inputs.task)
+        self.validation = choose_validation(inputs)
+        self.per_epoch = steps_per_epoch(len(inputs.rows), self.recipe)
+        self.steps = self.per_epoch * sum(phase.epochs for phase in phases)
         self.waiting = 0.0  # share of the epoch's time, of the steps that this process took
         self.checkpointer = Checkpointer(folder, self.recipe.train.checkpoint_s, self.processes)
         self.checkpointer.register("processes", MustMatch("processes", self.processes.size))
@@ -47,6 +46,8 @@ class Trainer:
         self.checkpointer.register("progress", self.progress)
         self.checkpointer.register("best", self.best)
         self.checkpointer.register("model", ModuleState(inputs.model, self.processes.is_main))
+        if own_tensors(inputs.learner):
+            self.checkpointer.register("method", MethodState(inputs.learner, self.processes.is_main))
         if (scaler := self.processes.accelerator.scaler) is not None:
             self.checkpointer.register("scaler", ScalerState(scaler))
 
@@ -55,6 +56,7 @@ class Trainer:
         self.checkpointer.resume(path)
         if not self.processes.is_main:
             self.progress.loss_sum = self.progress.seen = 0.0
+            self.progress.terms = dict.fromkeys(self.progress.terms, 0.0)
 
     def fit(self) -> TrainingResult:
         """Train to the end. Raises Interrupted or NonFiniteLoss; the last checkpoint stays."""
@@ -73,10 +75,9 @@ class Trainer:
 
     def _begin(self, phase: Phase) -> PhaseRunner:
         inputs, optim = self.inputs, self.recipe.optim
-        per_epoch = steps_per_epoch(len(inputs.rows), self.recipe)
-        progress, warmup = self.progress, round(optim.warmup_epochs * per_epoch)
+        progress, warmup = self.progress, round(optim.warmup_epochs * self.per_epoch)
         split, start = inputs.splits[progress.phase], progress.epochs - progress.epoch
-        runner = PhaseRunner(inputs, phase, split, per_epoch * phase.epochs, warmup, start, self._check_interrupt)
+        runner = PhaseRunner(inputs, phase, split, self.per_epoch * phase.epochs, warmup, start, self._check_interrupt)
         runner.register(self.checkpointer, resumed=progress.phase_step > 0)
         self.checkpointer.end_resuming()
         return runner
@@ -103,22 +104,24 @@ class Trainer:
         runner.set_train_mode()
         batches = TimedIterator(runner.train.batches(order[progress.batch :], progress.epochs))
         before, pending = progress.seconds, PendingLosses(self.processes.device)
-        start, loss, count = time.perf_counter(), torch.zeros(()), 0
+        start, sums, count = time.perf_counter(), {}, 0
         for number, batch in enumerate(batches, progress.batch):
             first = number - number % accumulation
             window = order[first : first + accumulation]
             total, last = sum(map(len, window)), number == first + len(window) - 1
             if number == first:
                 runner.seed(progress.step)
-                loss, count = torch.zeros((), device=self.processes.device), 0
-            loss += runner.backward(batch, total, last, progress.epochs, number)
+                sums, count = {}, 0
+            at = self._at(number)
+            for name, value in runner.backward(batch, at, total, last).items():
+                sums[name] = sums.get(name, 0.0) + value
             count += batch.count
             if not last:
                 continue
-            pending.add(loss, count, total)
+            pending.add(sums, count, total)
             if pending.should_flush or number + 1 == len(order):
                 self._flush(pending)
-            runner.update(progress.phase_step)
+            runner.update(progress.phase_step, at)
             progress.step, progress.phase_step, progress.batch = progress.step + 1, progress.phase_step + 1, number + 1
             if pending:
                 continue
@@ -131,17 +134,22 @@ class Trainer:
         self.waiting = min(1.0, starved / max(progress.seconds - before, 1e-9))
         self.reporter.finish()
 
+    def _at(self, batch: int) -> At:
+        """Where training stands at a batch of the epoch."""
+        return At(self.progress.step, self.steps, self.progress.epochs, batch)
+
     def _flush(self, pending: PendingLosses) -> None:
         """Take up the losses of the latest steps. Raises NonFiniteLoss on every process if one of them is no number."""
         progress, steps = self.progress, pending.flush()
-        fault = next((number for number, (loss, *_) in enumerate(steps) if not math.isfinite(loss)), math.inf)
+        losses = [sums["loss"] for sums, *_ in steps]
+        fault = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), math.inf)
         every = 1 if self.recipe.train.checkpoint_s == 0 else pending.next_interval
         first, pending.flush_interval = self.processes.all_reduce_max(-fault, every)
         if first > -math.inf:
-            self._refuse(steps[int(-first)][0], len(steps) - 1 + int(first))
-        for loss, count, images in steps:
-            progress.loss_sum, progress.seen = progress.loss_sum + loss, progress.seen + count
-            self.reporter.advance(images, loss / max(1, count))
+            self._refuse(losses[int(-first)], len(steps) - 1 + int(first))
+        for sums, count, images in steps:
+            progress.add(sums, count)
+            self.reporter.advance(images, sums["loss"] / max(1, count))
 
     def _refuse(self, loss: float, ago: int) -> None:
         """End training because of the loss of the step that was `ago` steps before this one."""
@@ -156,9 +164,10 @@ class Trainer:
     def _validate(self, runner: PhaseRunner) -> None:
         """Measure, log, and keep the weights if they are the best so far."""
         progress, metric = self.progress, self.recipe.train.best_by
-        evaluation = Evaluation(runner.predict(), self.inputs.task, (), self.validation_loss, self.rule)
-        metrics = evaluation.epoch_summary(metric)
-        loss_sum, seen = self.processes.all_reduce_sum(progress.loss_sum, progress.seen)
+        metrics = runner.validate(self.validation, self._at(progress.batch))
+        loss_sum, seen, *terms = self.processes.all_reduce_sum(
+            progress.loss_sum, progress.seen, *progress.terms.values()
+        )
         if better(metric, metrics[metric], progress.best) or not self.best.tensors:
             progress.best, progress.best_epoch, progress.best_metrics = metrics[metric], progress.epochs + 1, metrics
             progress.waited, self.best.tensors = 0, runner.weights(averaged=True)
@@ -170,6 +179,9 @@ class Trainer:
             "phase": progress.phase + 1,
             "step": progress.step,
             "train_loss": round(loss_sum / max(seen, 1), 6),
+            **{
+                f"train_{name}": round(term / max(seen, 1), 6) for name, term in zip(progress.terms, terms, strict=True)
+            },
             "validation": metrics,
             "lr": max(group["lr"] for group in runner.optimizer.param_groups),
             "images_per_s": round(seen / max(progress.seconds, 1e-9), 1),
@@ -225,7 +237,13 @@ class Trainer:
         if self.checkpointer.folder is None:
             return
         if runner is not None:
-            self.processes.broadcast_buffers(runner.module)
-        loss_sum, seen = self.processes.all_reduce_sum(self.progress.loss_sum, self.progress.seen)
-        self.progress.loss_sum, self.progress.seen = (loss_sum, seen) if self.processes.is_main else (0.0, 0.0)
+            self.processes.broadcast_buffers(runner.learner)
+        self._gather_sums()
         self.checkpointer.save(self.progress.step)
+
+    def _gather_sums(self) -> None:
+        """Give the main process the sums of all, so that a checkpoint has them once."""
+        progress = self.progress
+        sums = self.processes.all_reduce_sum(progress.loss_sum, progress.seen, *progress.terms.values())
+        progress.loss_sum, progress.seen, *terms = sums if self.processes.is_main else [0.0] * len(sums)
+        progress.terms = dict(zip(progress.terms, terms, strict=True))

@@ -64,7 +64,7 @@ def estimate_bytes(trial_step: TrialStep, precision: str, channels_last: bool) -
     further image; larger batches need about so much, or less.
     """
     trial_step.arrange(channels_last)
-    with _AllocationTracker(trial_step.model) as held:
+    with _AllocationTracker(trial_step.trained) as held:
         kept = []
         for count in (SMALL[0], *SMALL):
             inputs = trial_step.inputs(count, channels_last)

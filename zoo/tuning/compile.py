@@ -104,7 +104,7 @@ def _measure_trial(setup: Setup, processes: Processes, compute_format: ComputeFo
     if _is_short(found["plain"], setup, processes, count):
         return found
     try:
-        trial_step.trained = compile_module(trial_step.model, True)
+        trial_step.trained = compile_module(trial_step.trained, True)
         return found | {"compiled": step_ms()}
     except ZooError:
         raise

@@ -4,16 +4,20 @@ import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from zoo.contracts import Phase
-from zoo.tasks.losses import build_loss
+from zoo.contracts import At, Phase, Seen
 from zoo.training.feature_plan import keeps_statistics
 from zoo.training.freezing import freeze, set_train_mode
+from zoo.training.inputs import make_learner
+from zoo.training.learner import own_parameters
 from zoo.training.optim import build_optimizer
 from zoo.training.setup import Setup
+
+START = At(0, 1, 0, 0)
 
 
 class TrialStep:
@@ -23,12 +27,13 @@ class TrialStep:
         recipe, self.device = setup.recipe, device
         phase = widest_phase(setup)
         self.shape = (setup.transform.channels, setup.transform.size, setup.transform.size)
-        self.model = self.trained = copy.deepcopy(setup.model).to(device)
+        self.model = copy.deepcopy(setup.model).to(device)
         freeze(self.model, setup.groups, phase)
         set_train_mode(self.model, keeps_statistics(phase, recipe))
-        self.optimizer = build_optimizer(self.model, setup.groups, phase, recipe.optim)
         self.task, self.classes = setup.data.task, len(setup.data.classes)
-        self.loss = build_loss(recipe.train, self.classes, device, self.task)
+        self.trained = make_learner(replace(setup, model=self.model), device)
+        own = list(own_parameters(self.trained).values())
+        self.optimizer = build_optimizer(self.model, setup.groups, phase, recipe.optim, own)
 
     def inputs(self, count: int, channels_last: bool) -> torch.Tensor:
         """Random images, (count, C, H, W)."""
@@ -51,9 +56,9 @@ class TrialStep:
     def forward(self, inputs: torch.Tensor, precision: str) -> torch.Tensor:
         """The loss of a batch with made-up targets."""
         targets = self.task.example(len(inputs), self.classes).to(self.device)
+        valid, indices = torch.ones(len(inputs), device=self.device), torch.arange(len(inputs))
         with self._autocast(precision):
-            logits = self.trained(inputs)
-        return self.loss(logits.float(), targets).mean()
+            return self.trained(Seen(inputs, targets, valid, indices), START)["loss"].mean()
 
     def update(self, loss: torch.Tensor) -> None:
         """Backward and an optimiser step."""

@@ -15,7 +15,7 @@ from zoo.reporting import Reporter
 from zoo.tasks import metrics_table
 from zoo.training.failures import translate_memory_errors
 from zoo.training.feature_plan import plan_splits
-from zoo.training.inputs import TrainingInputs, prepare
+from zoo.training.inputs import TrainingInputs, make_learner, prepare
 from zoo.training.setup import Setup, build, place
 from zoo.training.signals import StopFlag
 from zoo.training.trainer import Trainer
@@ -99,7 +99,14 @@ def _prepared(recipes: list[Recipe], reporter: Reporter) -> Iterator[tuple[Train
         splits = plan_splits(setup, processes, reporter)
         if inputs is None:
             inputs = prepare(setup, splits, processes, reporter)
-        inputs = replace(inputs, recipe=setup.recipe, model=setup.model, groups=setup.groups, splits=splits)
+        inputs = replace(
+            inputs,
+            recipe=setup.recipe,
+            model=setup.model,
+            groups=setup.groups,
+            learner=make_learner(setup, processes.device),
+            splits=splits,
+        )
         yield inputs, setup
 
 

@@ -1,0 +1,1 @@
+"""Methods: what a model learns from a batch of images."""
