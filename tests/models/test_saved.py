@@ -14,6 +14,7 @@ from zoo.data.loader import Normalise
 from zoo.errors import DataError, ModelError, RunError
 from zoo.models.classifier import Classifier
 from zoo.models.saved import load, save_model
+from zoo.tasks.rule import IDENTITY, Rule
 
 
 def saved(
@@ -148,6 +149,29 @@ def test_probabilities_of_pictures(tmp_path):
     x = (torch.tensor(back.view(picture)).float()[None] / 255 - 0.5) / 0.25
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
     assert torch.allclose(found[:1], logits(model, x).softmax(1), atol=1e-6)
+
+
+def test_a_rule_travels_with_the_model(tmp_path):
+    model, spec, rule = classifier(), recipe(), Rule(temperature=2.0, thresholds=(0.4, 0.5, 0.6, 0.5, 0.9))
+    transform, normalise = EvalTransform(32, 0.9, 3), Normalise((0.5,) * 3, (0.25,) * 3, False)
+    save_model(tmp_path / "m", model, spec, CLASSES, transform, normalise, lambda config: "", "multilabel", rule)
+    back = load(tmp_path / "m")
+    assert (back.task.name, back.rule) == ("multilabel", rule)
+    picture = Image.effect_mandelbrot((50, 40), (-2, -1, 1, 1), 50)
+    assert torch.equal(back([picture]), (logits(back.model, back.inputs([picture])) / 2).sigmoid())
+
+
+def test_folders_of_before_are_multiclass(tmp_path):
+    saved(tmp_path / "m")
+    picture = Image.effect_mandelbrot((50, 40), (-2, -1, 1, 1), 50)
+    before = load(tmp_path / "m")([picture])
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    for task in ({"task": "multi-class"}, {}):
+        about = {key: value for key, value in config["zoo"].items() if key != "task"} | task
+        (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "zoo": about}))
+        back = load(tmp_path / "m")
+        assert (back.task.name, back.rule) == ("multiclass", IDENTITY)
+        assert torch.equal(back([picture]), before)
 
 
 def test_saving_again_replaces_the_whole_folder(tmp_path):
