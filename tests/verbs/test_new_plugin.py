@@ -12,7 +12,7 @@ from zoo.config.yaml12 import parse
 from zoo.errors import UnknownName, UsageError
 from zoo.verbs.new_plugin import TEMPLATES, plugin_files, words, write_plugin
 
-KINDS = ("backbone", "head", "schedule", "recipe")
+KINDS = ("backbone", "head", "schedule", "recipe", "method")
 ODD = ("paw", "zoo-paw", "Paw_Print.2", "3d", "123", "in", "null", "1e3", "torch", "test-net", "stage", "a" * 60)
 
 
@@ -36,6 +36,7 @@ def test_any_name_gives_sound_files(name: str, kind: str) -> None:
         "backbone": recipe["model"]["backbone"],
         "head": recipe["model"].get("head"),
         "schedule": recipe["schedule"],
+        "method": recipe.get("method"),
     }
     assert (used[kind] if kind == "backbone" else used[kind]["name"]) == said["name"]
 

@@ -12,7 +12,7 @@ part        what is checked: a callable or a registered name, with its options
 source_checks     what stands in the source: docstring, options, contract range, licence, no pickles
 module      what any module must keep: eval mode, gradients, saving, memory layout, precision
 frozen      nothing frozen moves in a training step, under every freezing schedule
-head, backbone, schedule, adapter, loss, recipe     the points of each kind
+head, backbone, schedule, adapter, loss, method, recipe     the points of each kind
 checks  kind -> points, in order
 sandbox      one part in a process of its own, with a time limit
 distributions       the parts of a distribution, installed or in a folder
@@ -26,11 +26,20 @@ if TYPE_CHECKING:
         check_backbone,
         check_head,
         check_loss,
+        check_method,
         check_recipe,
         check_schedule,
     )
 
-__all__ = ["check_adapter", "check_backbone", "check_head", "check_loss", "check_recipe", "check_schedule"]
+__all__ = [
+    "check_adapter",
+    "check_backbone",
+    "check_head",
+    "check_loss",
+    "check_method",
+    "check_recipe",
+    "check_schedule",
+]
 
 
 def __getattr__(name: str) -> Any:

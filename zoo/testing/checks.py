@@ -84,6 +84,11 @@ def check_loss(loss: Callable[..., Any] | str, **options: Any) -> None:
     check(Part("loss", loss, options))
 
 
+def check_method(method: Callable[..., Any] | str, **options: Any) -> None:
+    """Check a method, or a registered one by name. Raises ContractError with every broken point."""
+    check(Part("method", method, options))
+
+
 def check_recipe(path: str | Path) -> None:
     """Check a recipe file. Raises ContractError with every broken point."""
     check(Part("recipe", Path(path)))

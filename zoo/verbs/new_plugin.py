@@ -92,7 +92,7 @@ def words(name: str, kind: str) -> dict[str, str]:
 
 def _identifier(short: str, kind: str) -> str:
     """A Python name for the part that neither Python nor the template needs otherwise: `Paw`, `paw`, `backbone_3d`."""
-    camel = kind == "head"
+    camel = kind in ("head", "method")
     name = "".join(word.capitalize() for word in short.split("-")) if camel else short.replace("-", "_")
     sources = (TEMPLATES / kind).rglob(f"{kind}.py{SUFFIX}")
     taken = {word for source in sources for word in re.findall(r"\w+", source.read_text(encoding="utf-8"))}
