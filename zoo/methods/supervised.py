@@ -9,12 +9,17 @@ from zoo.contracts import At, Given, Seen
 
 
 class Supervised(nn.Module):
-    """Learns labels by the loss of the recipe (`train.loss`), with mixup and CutMix where `data.augment` asks for them."""
+    """Learns labels by the loss of the recipe (`train.loss`), with mixup and CutMix where `data.augment` asks for them.
+
+    Raises ValueError for data without labels.
+    """
 
     reads_features = True
 
     def __init__(self, model: nn.Module, given: Given) -> None:
         super().__init__()
+        if given.loss is None:
+            raise ValueError("it needs labels, which the data do not have; see zoo list methods")
         self.model = model
         # Parameters that a loss may have do not train: as a bound method it is no submodule.
         self.loss = given.loss.__call__ if isinstance(given.loss, nn.Module) else given.loss

@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = {
             options_key="optim.options",
             timm=timm_optimizers,
         ),
-        Kind("method", "methods", contracts.Method, key="method"),
+        Kind("method", "methods", contracts.Method, key="method", checks="zoo.testing.method"),
         Kind("source", "sources", contracts.Source, key="data.source", options_key="data.options", prefix="plugin:"),
     )
 }
