@@ -1,7 +1,7 @@
 """Python processes that are forked from a server which has imported torch and `zoo`, in place of cold starts.
 
 Each is a real process: it has its own pid, signals, environment, folder and streams, and can be killed. What libraries
-read at import stays as the server found it, so each set of such variables has its own server.
+read at import stays as the server found it; a process for which that matters starts cold, or imports them itself.
 """
 
 import atexit
@@ -13,28 +13,29 @@ import socket
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fork_server import NUMBER, frozen
 
-ZOO = (
-    *("numpy", "torch", "torch.distributed", "torchvision", "timm", "datasets", "accelerate", "torchmetrics"),
-    *("torch.utils.tensorboard", "zoo.cli.finetune_", "zoo.verbs.finetune"),
+TORCH = (
+    *("numpy", "torch", "torch.distributed", "torch._dynamo", "torchvision", "torch.utils.tensorboard", "PIL.Image"),
+    *("pyarrow.parquet", "pandas", "sklearn.metrics", "safetensors.torch", "rich.progress", "pydantic", "yaml"),
 )
-"""Imported by the server; none may start a thread."""
-KEPT = 2
-"""Servers at a time; the one that was not used for longest ends."""
+"""Libraries that read nothing of the environment about the Hub. None of them starts a thread when it is imported."""
+ZOO = (*TORCH, "timm", "datasets", "accelerate", "zoo.cli.finetune_", "zoo.verbs.finetune", "zoo.verbs.probe")
+"""What `zoo` imports, too."""
+HUB = ("HF_", "HOME", "HUGGINGFACE", "XDG_")
+"""How variables begin that the clients of the Hub read at import."""
 
 _execute_child = inspect.signature(subprocess.Popen._execute_child)
 
 
 class Server:
-    """One server; environment: of the processes to come, as far as libraries read it at import."""
+    """A server that has imported some modules in the environment of the tests."""
 
-    def __init__(self, environment: Mapping[str, str], modules: Sequence[str] = ZOO) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
         self._requests, theirs = socket.socketpair()
         self._turn = threading.Lock()
         quiet = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # Arrow's allocator would start a thread
@@ -42,7 +43,7 @@ class Server:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, str(script), str(theirs.fileno()), "." * 4000, *modules],
-                env={**environment, **quiet},
+                env={**os.environ, **quiet},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,  # a pipe: Python remembers places in files
@@ -104,21 +105,22 @@ class Forked(subprocess.Popen):
         return self.returncode
 
 
-_servers: dict[frozenset, Server] = {}
-_seen: Counter[frozenset] = Counter()
+_servers: dict[tuple[str, ...], Server] = {}
 
 
 def popen(command: Sequence[object], env: Mapping[str, str], **options: Any) -> subprocess.Popen:
-    """Start `python ...` from a server. One for another environment than the tests' starts when that is met twice."""
-    words, held = list(map(str, command)), frozen(env)
-    _seen[held] += 1
-    if os.name != "posix" or (held != frozen(os.environ) and _seen[held] == 1):
+    """Start `python ...`: forked where the environment allows it, else cold.
+
+    Where only variables of the Hub differ from the tests' own, the clients of the Hub are left to the process to import.
+    """
+    words = list(map(str, command))
+    differing = {name for name, _ in frozen(env) ^ frozen(os.environ)}
+    if os.name != "posix" or any(not name.startswith(HUB) for name in differing):
         return subprocess.Popen(words, env=env, **options)
-    server = _servers.pop(held, None) or Server({name: value for name, value in env.items() if name != "PYTHONPATH"})
-    _servers[held] = server
-    while len(_servers) > KEPT:
-        _servers.pop(next(iter(_servers))).close()
-    return Forked(server, words, env=env, **options)
+    modules = TORCH if differing else ZOO
+    if modules not in _servers:
+        _servers[modules] = Server(modules)
+    return Forked(_servers[modules], words, env=env, **options)
 
 
 @atexit.register

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from forks import popen
 from hub_server import Faults, Server, User
 
 TOKENS = {
@@ -63,9 +64,19 @@ class Hub:
 
     def run(self, *command: object, token: str | None = ANN, **more: str) -> subprocess.CompletedProcess:
         """A client process to its end."""
-        environment = self.environment(token, **more)
-        line = list(map(str, command))
-        return subprocess.run(line, env=environment, cwd=self.home, capture_output=True, text=True, timeout=CLIENT_S)
+        with self.start(*command, token=token, **more) as process:
+            try:
+                out, err = process.communicate(timeout=CLIENT_S)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, *command: object, token: str | None = ANN, **more: str) -> subprocess.Popen:
+        """A client process; forked if it is Python."""
+        line, pipes = list(map(str, command)), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        begin = popen if line[0] == sys.executable else subprocess.Popen
+        return begin(line, env=self.environment(token, **more), cwd=self.home, **pipes)
 
     def python(self, code: str, token: str | None = ANN, **more: str) -> Any:
         """What `code` leaves in `result`, run with `api` and `hub` (the package) at hand, in a process of its own.

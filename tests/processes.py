@@ -97,6 +97,27 @@ def torchrun(*command: object, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, timeout=240)
 
 
+def pair(*command: object, **variables: str) -> list[subprocess.CompletedProcess]:
+    """A script, or `-c CODE`, in two forked processes that train together."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {
+        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "ZOO_PROCESSES": "2",
+    }  # fmt: skip
+    processes = []
+    for rank in "01":
+        own = {**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank, **variables}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(popen([sys.executable, *command], own, **pipes))
+    said = [process.communicate(timeout=240) for process in processes]
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        for process, (out, err) in zip(processes, said, strict=True)
+    ]
+
+
 def wait_for_step(run: Path, step: int, process: subprocess.Popen) -> None:
     """Until a checkpoint of `step` or later is published."""
     deadline = time.monotonic() + 240

@@ -96,9 +96,14 @@ def test_an_interrupt_is_pythons_own() -> None:
     assert said(process) == (0, "caught\n", "")
 
 
-def test_what_is_read_at_import_starts_cold_until_it_is_met_again() -> None:
-    env = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{os.getpid()}"}
-    code = "import huggingface_hub.constants as c; print(c.ENDPOINT)"
-    processes = [popen([sys.executable, "-c", code], env, **PIPES) for _ in range(2)]
-    assert [isinstance(process, Forked) for process in processes] == [False, True]
-    assert [said(process)[1] for process in processes] == [f"{env['HF_ENDPOINT']}\n"] * 2
+def test_the_hub_is_read_from_the_processs_own_environment() -> None:
+    env = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "/nowhere"}
+    code = "import sys, huggingface_hub.constants as c; print('torch' in sys.modules, c.ENDPOINT, c.HF_HOME)"
+    assert said(python(code, env=env)) == (0, "True http://127.0.0.1:9 /nowhere\n", "")
+
+
+def test_other_variables_that_are_read_at_import_start_it_cold() -> None:
+    env = {**os.environ, "OMP_NUM_THREADS": "2"}
+    process = popen([sys.executable, "-c", "import torch; print(torch.get_num_threads())"], env, **PIPES)
+    assert not isinstance(process, Forked)
+    assert said(process) == (0, "2\n", "")

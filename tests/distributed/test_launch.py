@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import PREPARED, done, epochs, run, start, tiny, torchrun, wait_for_step, weights_hash
+from processes import PREPARED, done, epochs, pair, run, start, tiny, torchrun, wait_for_step, weights_hash
 
 STILL = ["model.backbone=test_vit", "model.head.dropout=0", "data.limit=71", "train.accumulation=2"]
 """Neither dropout nor batch norm, so that one and two processes compute the same; 71 images leave odd shares."""
@@ -18,7 +18,7 @@ RANKS = f"""{PREPARED}
 import hashlib
 fit(Path(sys.argv[2]))
 digest = hashlib.sha256()
-for name, parameter in parts.model.named_parameters():
+for name, parameter in setup.model.named_parameters():
     digest.update(parameter.detach().numpy().tobytes())
 Path(sys.argv[2], f"rank{{processes.rank}}.txt").write_text(f"{{processes.size}} {{digest.hexdigest()}}")
 processes.accelerator.end_training()
@@ -36,8 +36,8 @@ processes.accelerator.end_training()
 )
 def test_ranks_stay_bit_equal_after_an_unfreeze(settings: list[str], tmp_path: Path) -> None:
     (tmp_path / "ranks.py").write_text(RANKS)
-    result = torchrun(tmp_path / "ranks.py", tiny(tmp_path), tmp_path / "checkpoints", *settings)
-    assert result.returncode == 0, result.stderr
+    for result in pair(tmp_path / "ranks.py", tiny(tmp_path), tmp_path / "checkpoints", *settings):
+        assert result.returncode == 0, result.stderr
     ranks = [(tmp_path / "checkpoints" / f"rank{rank}.txt").read_text().split() for rank in (0, 1)]
     assert ranks[0][0] == "2" and ranks[0] == ranks[1]
 

@@ -1,13 +1,10 @@
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from processes import pair
 from torch import nn
 
 from zoo.data.loader import Shard
@@ -118,24 +115,9 @@ processes.accelerator.end_training()
 
 
 def test_two_processes():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {
-        "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ZOO_PROCESSES": "2",
-        "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo",
-    }  # fmt: skip
-    members = [
-        subprocess.Popen(
-            [sys.executable, "-c", MEMBER],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [json.loads(member.communicate(timeout=120)[0].splitlines()[-1]) for member in members]
-    assert [member.returncode for member in members] == [0, 0]
+    members = pair("-c", MEMBER)
+    assert [member.returncode for member in members] == [0, 0], members
+    said = [json.loads(member.stdout.splitlines()[-1]) for member in members]
     same = {
         "size": 2,
         "early": "main's",

@@ -104,9 +104,7 @@ def slow(tmp_path: Path) -> Iterator[Hub]:
 
 def started(slow: Hub, *words: object) -> tuple[subprocess.Popen, Path]:
     """A process that fetches, once the weights begin to arrive, and the room it works in."""
-    environment = slow.environment(ZOO_CACHE=str(slow.home / "cache"))
-    command = [sys.executable, "-c", FETCH, "ann/slow", *map(str, words)]
-    process = subprocess.Popen(command, env=environment, cwd=slow.home, stderr=subprocess.PIPE, text=True)
+    process = slow.start(sys.executable, "-c", FETCH, "ann/slow", *words, ZOO_CACHE=str(slow.home / "cache"))
     while not (found := list(slow.home.rglob(f"{ROOM}*/made/model.safetensors"))):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
@@ -137,7 +135,7 @@ def test_two_fetches_at_once_do_each_other_no_harm(slow):
     (kept,) = (slow.home / "cache" / "hub" / "ann--slow").iterdir()
     assert damage(kept) == "" and working.is_dir(), "one that is at work is not swept"
     slow.faults.release()
-    assert process.communicate(timeout=60) == (None, "") and process.returncode == 0
+    assert process.communicate(timeout=60) == ("", "") and process.returncode == 0
     assert damage(kept) == "" and not list((slow.home / "cache" / "hub").glob(".*"))
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -303,12 +302,11 @@ def test_killed_between_contents_and_commit(xet, hub, push, name, folder):
     hub.faults.add("POST", "/commit/", "hang")
     met = hub.faults.met
     more = {} if xet else {"HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-c", KILLED, name, str(folder)]
-    process = subprocess.Popen(command, env=hub.environment(**more), cwd=hub.home, stderr=subprocess.DEVNULL)
+    process = hub.start(sys.executable, "-c", KILLED, name, folder, **more)
     while hub.faults.met == met:
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert commits(hub, name)[:-1] == []
     hub.server.log.clear()
     push()

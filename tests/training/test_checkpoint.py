@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from disks import read_only, small_disk
+from forks import popen
 
 from zoo.errors import DiskFull, RunError
 from zoo.training import checkpoint
@@ -191,9 +192,9 @@ def test_a_save_that_is_killed_publishes_nothing_broken(tmp_path):
     """kill -9 at ten random moments: what is published is whole, and the next process goes on from it."""
     folder, chance = tmp_path / "checkpoints", random.Random(0)
     save(folder, 0)
-    command, environment = [sys.executable, "-c", SAVER, str(folder)], {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SAVER, folder]
     unfinished = 0
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as saver:
+    with popen(command, os.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as saver:
         step = 0
         for _ in range(10):
             print(step, file=saver.stdin, flush=True)

@@ -1,6 +1,7 @@
 """A recipe becomes a run folder that plain timm reads; one seed gives one result; failures lose nothing."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from forks import popen
 from PIL import Image
 from processes import epochs, run, tiny, weights_hash
 
@@ -208,9 +210,11 @@ def test_out_of_memory_says_what_to_try(tmp_path: Path) -> None:
         "train.channels_last=true",
     ]
     arguments = ["finetune", "--recipe", str(tiny(tmp_path)), "--out", str(tmp_path / "run"), *size]
-    result = subprocess.run([sys.executable, "-c", SCARCE, *arguments], capture_output=True, text=True, timeout=120)
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == (
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = popen([sys.executable, "-c", SCARCE, *arguments], os.environ, **pipes)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err.splitlines()[-1] == (
         "error: out of memory with data.batch_size=72, data.image_size=1024, train.precision=fp32. Try data.batch_size=36 "
         "train.accumulation=4 (the same effective batch), a smaller data.image_size or train.precision=bf16"
     )
