@@ -27,9 +27,9 @@ def held(tensors):
     return sum(t.to_local().numel() if hasattr(t, "to_local") else t.numel() for t in tensors)
 
 class Watched(PhaseRunner):
-    def update(self, step):
+    def update(self, step, at):
         found["gradients"] = held([p.grad for p in self.module.parameters()])
-        super().update(step)
+        super().update(step, at)
         found["weights"] = held(self.module.parameters())
         found["average"] = held(self.ema.module.parameters())
         found["moments"] = held(s[k] for s in self.optimizer.optimizer.state.values() for k in ("exp_avg", "exp_avg_sq"))
