@@ -25,6 +25,21 @@ def test_a_sound_loss():
     check_loss(sound, gamma=0.0)
 
 
+def by_class(*, label_smoothing: float = 0.0):
+    """Binary cross-entropy of each class."""
+
+    def loss(logits, targets):
+        labels = F.one_hot(targets, logits.shape[1]).float() if targets.ndim == 1 else targets
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+
+    loss.per_class = True
+    return loss
+
+
+def test_a_sound_loss_for_each_class():
+    check_loss(by_class)
+
+
 def mean(*, label_smoothing: float = 0.0):
     """The mean of all."""
     return lambda logits, targets: F.cross_entropy(logits, targets, label_smoothing=label_smoothing)

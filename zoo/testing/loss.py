@@ -35,6 +35,12 @@ class Subject:
         return self.build()
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """What the loss must give for the logits: (6,), or (6, 5) where it says `per_class = True`."""
+        per_class = getattr(self.loss, "per_class", False) or getattr(self.part.call, "per_class", False)
+        return (IMAGES, CLASSES) if per_class else (IMAGES,)
+
+    @property
     def logits(self) -> Tensor:
         """Random logits (6, 5) that require gradients."""
         return torch.randn(IMAGES, CLASSES, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -44,13 +50,13 @@ class Subject:
 
 @torch.no_grad()
 def values(subject: Subject) -> Iterator[Violation]:
-    """It gives one finite loss per image (B,), for class indices (B,) and for shares (B, K), with and without smoothing."""
+    """It gives one finite loss per image (B,), or per class (B, K) if it says so, for class indices (B,) and shares (B, K)."""
     shares = F.one_hot(subject.labels, CLASSES).float()
     for smoothing in (0.0, 0.1):
         loss = subject.build(smoothing) if smoothing else subject.loss
         by_index, by_share = loss(subject.logits, subject.labels), loss(subject.logits, shares)
         for name, value in (("indices", by_index), ("shares", by_share)):
-            if value.shape != (IMAGES,):
+            if value.shape != subject.shape:
                 yield Violation(f"{tuple(value.shape)} for {IMAGES} {name}", "leave the mean over the batch to the zoo")
                 return
             if not value.isfinite().all():
