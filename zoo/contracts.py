@@ -138,8 +138,10 @@ class Source(Protocol):
 class At:
     """Where training stands. A method's schedules and random numbers are functions of this, so that runs resume exactly.
 
-    step: optimiser steps done so far in the whole run, of at most `steps`; epoch: counted over all phases;
-    batch: number of the batch within its epoch. All count from 0.
+    step: optimiser steps done so far in the whole run, from 0.
+    steps: optimiser steps of the whole run, unless it stops early.
+    epoch: number of the epoch, from 0, over all phases.
+    batch: number of the batch within its epoch, from 0.
     """
 
     step: int
@@ -171,7 +173,10 @@ class Given:
 
     loss: the recipe's loss, (logits (B, K), targets) -> (B,), unknown labels left out; None where there are no labels.
     mix: mixup or CutMix, (inputs, targets, At) -> both mixed, targets as shares (B, K); None where the recipe has none.
-    classes: K, 0 without labels. image_size: pixels. channels: of the images. seed: `train.seed`.
+    classes: K, 0 without labels.
+    image_size: height and width of the images in pixels.
+    channels: of the images, 1 or 3.
+    seed: `train.seed`.
     """
 
     loss: "Callable[[Tensor, Tensor], Tensor] | None" = None
