@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import frozen
+import inference
 import processes
 import startup
 import torch
@@ -35,6 +36,7 @@ ROWS: dict[str, Callable[[Setting], Iterator[Row | LeftOut]]] = {
     "gradual": frozen.gradual,
     "memory": processes.memory,
     "two": processes.two,
+    "metrics": inference.metrics,
     "device": training.device,
 }
 

@@ -5,9 +5,10 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from zoo.data.decoding import UnreadableImage
+from zoo.data.decode_ahead import decode_ahead
 from zoo.data.sources.naming import IMAGE_SUFFIXES
 from zoo.distributed.processes import wants_cpu
 from zoo.errors import UsageError
@@ -53,25 +54,22 @@ def _shown_picture(path: Path) -> bool:
 
 
 def _results(classifier: ImageClassifier, files: list[Path], top: int) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(files), BATCH):
-        batch = files[start : start + BATCH]
-        views, errors = {}, {}
-        for file in batch:
-            try:
-                views[file] = classifier.inputs([file])[0]
-            except UnreadableImage as problem:
-                errors[file] = str(problem.__cause__ or problem)
-        answers = dict(zip(views, _top(classifier, list(views.values()), top), strict=True))
-        for file in batch:
-            yield {"file": str(file), **({"classes": answers[file]} if file in answers else {"error": errors[file]})}
+    batches = decode_ahead(classifier.view, files, BATCH)
+    for start, pictures in zip(range(0, len(files), BATCH), batches, strict=True):
+        readable = [picture for picture in pictures if isinstance(picture, np.ndarray)]
+        answers = iter(_top(classifier, readable, top))
+        for file, picture in zip(files[start : start + BATCH], pictures, strict=True):
+            answer = {"classes": next(answers)} if isinstance(picture, np.ndarray) else {"error": str(picture)}
+            yield {"file": str(file), **answer}
 
 
 @torch.inference_mode()
-def _top(classifier: ImageClassifier, inputs: list[torch.Tensor], top: int) -> list[list[dict[str, Any]]]:
-    if not inputs:
+def _top(classifier: ImageClassifier, pictures: list[np.ndarray], top: int) -> list[list[dict[str, Any]]]:
+    if not pictures:
         return []
+    inputs = classifier.normalise(torch.from_numpy(np.stack(pictures)).to(device()))
     task, rule = classifier.task, classifier.rule
-    probabilities = task.probabilities(classifier.model(torch.stack(inputs).to(device())), rule)
+    probabilities = task.probabilities(classifier.model(inputs), rule)
     if task.name == "multiclass":
         named = probabilities.topk(top, dim=1).indices.tolist()
     else:
