@@ -28,9 +28,9 @@ def held(tensors):
 
 class Watched(PhaseRunner):
     def update(self, step, at):
-        found["gradients"] = held([p.grad for p in self.module.parameters()])
+        found["gradients"] = held([p.grad for p in self.learner.parameters()])
         super().update(step, at)
-        found["weights"] = held(self.module.parameters())
+        found["weights"] = held(self.learner.parameters())
         found["average"] = held(self.ema.module.parameters())
         found["moments"] = held(s[k] for s in self.optimizer.optimizer.state.values() for k in ("exp_avg", "exp_avg_sq"))
 
