@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from marks import marks
 from zoo import plugins
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: sums depend on the number of threads
+os.environ.setdefault("ZOO_TEST_SEED", str(time.time_ns() % 10**6))  # workers inherit it
 if "torch" in sys.modules:
     sys.modules["torch"].set_num_threads(1)
 
@@ -20,16 +22,20 @@ LONGEST = (
     "quickstart",
     "launch",
     "resume",
-    "compiling",
+    "compile",
     "journey",
     "bench",
     "push",
     "transfer",
     "hub",
-    "cuts",
-    "sharding",
+    "feature_plan",
+    "fsdp",
 )
 """Files of tests that take longest, by name: they come first, so that the last worker does not end alone with one."""
+
+
+def pytest_report_header() -> str:
+    return f"steps to kill at are drawn by ZOO_TEST_SEED={os.environ['ZOO_TEST_SEED']}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -137,6 +138,14 @@ def stop_at(run: Path, step: int, number: signal.Signals, *arguments: object, **
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     return process.returncode, err
+
+
+def step_to_kill_at(low: int, high: int) -> int:
+    """A step from `low` to `high`, drawn anew in each session of tests from a seed that is printed."""
+    name = os.environ["PYTEST_CURRENT_TEST"].partition(" ")[0]
+    step = random.Random(f"{os.environ['ZOO_TEST_SEED']} {name}").randint(low, high)
+    print(f"killed after step {step} (ZOO_TEST_SEED={os.environ['ZOO_TEST_SEED']})")
+    return step
 
 
 def weights_hash(run: Path) -> str:

@@ -1,11 +1,10 @@
 """Which phases are cut, and that a run with features kept is the run without them."""
 
-import random
 import signal
 from pathlib import Path
 
 import pytest
-from processes import done, epochs, stop_at, tiny, weights_hash
+from processes import done, epochs, step_to_kill_at, stop_at, tiny, weights_hash
 
 from zoo.config.loading import read_recipe
 from zoo.distributed.processes import Processes
@@ -119,8 +118,7 @@ def test_a_killed_run_over_kept_features_goes_on_bit_for_bit(processes, tmp_path
         finetune(str(tiny(tmp_path)), settings, tmp_path / "unbroken")
     else:
         done(*common, "--out", tmp_path / "unbroken")
-    step = random.randint(2, 25)
-    print(f"killed after step {step}")
+    step = step_to_kill_at(2, 25)
     stop_at(tmp_path / "run", step, signal.SIGKILL, *common, "--out", tmp_path / "run")
     feature_cache.clear()
     if processes == 1:

@@ -1,13 +1,12 @@
 """Phases in real runs: kinds of parameters move alone, and patience ends a phase, however often the run is killed."""
 
 import json
-import random
 import signal
 from pathlib import Path
 
 import pytest
 import torch
-from processes import epochs, here, stop_at, tiny, weights_hash
+from processes import epochs, here, step_to_kill_at, stop_at, tiny, weights_hash
 from safetensors.torch import load_file
 from torch import nn
 
@@ -91,8 +90,7 @@ def test_patience_ends_a_phase_and_the_next_one_starts_from_the_best_weights(unb
 def test_a_killed_run_ends_its_phase_at_the_same_epoch(where: str, unbroken: Path, tmp_path: Path) -> None:
     end = 5 * head_epochs(unbroken)
     steps = {"impatient epoch": (end - 4, end - 1), "end of the phase": (end, end), "next phase": (end + 1, end + 9)}
-    step = random.randint(*steps[where])
-    print(f"killed after step {step}")
+    step = step_to_kill_at(*steps[where])
     stop_at(
         tmp_path / "run",
         step,

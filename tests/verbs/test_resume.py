@@ -1,6 +1,5 @@
 """Whatever ends a run, `zoo resume` goes on to the very weights of a run that nothing ended."""
 
-import random
 import shutil
 import signal
 import subprocess
@@ -8,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import epochs, here, start, stop_at, tiny, wait_for_step, weights_hash
+from processes import epochs, here, start, step_to_kill_at, stop_at, tiny, wait_for_step, weights_hash
 
 from zoo.errors import RunError
 from zoo.verbs.finetune import resume
@@ -34,8 +33,7 @@ STEPS = {"first phase": (1, 4), "phase boundary": (5, 5), "second phase": (6, 14
 
 @pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
 def test_a_killed_run_goes_on_bit_for_bit(steps: tuple[int, int], unbroken: Path, tmp_path: Path) -> None:
-    step = random.randint(*steps)
-    print(f"killed after step {step}")
+    step = step_to_kill_at(*steps)
     code, _ = stop_at(tmp_path / "run", step, signal.SIGKILL, *arguments(tmp_path, "run"))
     assert code == -signal.SIGKILL
     assert not (tmp_path / "run" / "metrics.json").exists()
