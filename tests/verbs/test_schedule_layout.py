@@ -1,12 +1,14 @@
 """A schedule laid out and drawn, for placeholder groups and for real backbones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from zoo.contracts import HEAD
 from zoo.errors import ModelError, RecipeError, UnknownName, UsageError
-from zoo.verbs.schedule_layout import PLACEHOLDERS, STEPS, lay_out
+from zoo.verbs.schedule_layout import STEPS, lay_out
 from zoo.verbs.schedule_plot import draw
 
 
@@ -91,11 +93,21 @@ def test_frozen_is_grey_and_nothing_is_clipped(tmp_path):
         assert (edge == 255).all(), "a white margin all around"
 
 
-@pytest.mark.parametrize("name", ["lp-ft", "norm-only", "bias-only", "freeze-out"])
-def test_what_is_special_about_a_schedule_is_drawn(name, tmp_path):
-    pixels = picture(tmp_path, name, (), 12)
-    assert pixels.shape[1] == 9 * 150 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
-    assert lay_out(name).groups == PLACEHOLDERS
+@pytest.mark.parametrize("name", ["lp-ft", "norm-only", "bias-only"])
+def test_patience_and_kinds_of_parameters_are_drawn(name, tmp_path):
+    layout = lay_out(name, (), 12)
+    plain = replace(layout, phases=tuple(replace(p, parameters="all", patience=None) for p in layout.phases))
+    assert plain.phases != layout.phases
+    for drawn in (layout, plain):
+        draw(drawn, tmp_path / f"{drawn is plain}.png")
+    special, usual = (np.asarray(Image.open(tmp_path / f"{it}.png").convert("RGB")) for it in (False, True))
+    rows = len(usual) * 3 // 4  # above the legend, which differs as well
+    assert (special[:rows] != usual[:rows]).any()
+
+
+def test_freeze_out_freezes_more_and_more(tmp_path):
+    shares = [share(picture(tmp_path, "freeze-out", (), epochs), GREY) for epochs in (2, 12)]
+    assert 0 < shares[0] < shares[1] < 0.5
 
 
 def test_many_groups_and_epochs_are_drawn(tmp_path):
