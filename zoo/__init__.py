@@ -29,7 +29,7 @@ Imports point down only (a test says so), and the light half imports no torch:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.models.saved import load
+    from zoo.models.pretrained import load
     from zoo.verbs.evaluate import evaluate
     from zoo.verbs.finetune import finetune, resume
     from zoo.verbs.listing import list_backbones, list_heads, list_recipes, list_schedules
@@ -48,7 +48,7 @@ _HOMES = {
     "pull": "zoo.verbs.pull",
     "push": "zoo.verbs.push",
     "reproduce": "zoo.verbs.reproduce",
-    "load": "zoo.models.saved",
+    "load": "zoo.models.pretrained",
     "list_backbones": "zoo.verbs.listing",
     "list_heads": "zoo.verbs.listing",
     "list_schedules": "zoo.verbs.listing",

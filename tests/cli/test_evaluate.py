@@ -32,7 +32,7 @@ def test_a_model_without_its_run(zoo, finished, photos, tmp_path):
     code, out, _ = zoo("evaluate", model, f"data.source={photos}", "--json")
     assert (code, json.loads(out)["images"]) == (0, 5)
     assert zoo("evaluate", model, "data.limit=5") == (
-        2, "", f"error: '{model}' is a model folder without a run; say what to evaluate on: data.source=PATH\n",
+        2, "", f"error: '{model}' is a model without a run; say what to evaluate on: data.source=PATH\n",
     )  # fmt: skip
 
 
@@ -53,7 +53,10 @@ def test_what_is_the_models_own_cannot_be_changed(zoo, finished, override):
     [
         (["RUN", "data.limit"], 2, "'data.limit' is not an override. Write key=value, as in data.limit=512"),
         (["RUN", "data.limit=x"], 2, "command line: data.limit: expected a valid integer, found 'x'"),
-        (["gone"], 1, "'gone' does not exist; name a run, a model folder or hf-hub:user/name."),
+        (
+            ["zzz"], 1,
+            "'zzz' is neither a run, a model folder nor a backbone. Name a folder, hf-hub:user/name, or a backbone (zoo list backbones)",
+        ),
         (
             ["RUN", "data.source=gone/x/y"], 1,
             "data.source: there is no folder 'gone/x/y'. Name local data with data.source=PATH (images in one folder "

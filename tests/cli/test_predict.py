@@ -5,6 +5,7 @@ import re
 from shutil import copy
 
 import pytest
+from PIL import Image, ImageDraw
 
 
 @pytest.fixture
@@ -92,4 +93,44 @@ def test_a_folder_that_is_no_model(zoo, finished, photos, tmp_path):
     copy(finished.folder / "recipe.yaml", tmp_path)
     assert zoo("predict", tmp_path, photos) == (
         1, "", f"error: the run '{tmp_path}' is not finished, it has no model yet. Go on with it: zoo resume {tmp_path}\n",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def lights(tmp_path, monkeypatch):
+    """A folder `photos` with one picture of a traffic light, in a folder of its class."""
+    monkeypatch.chdir(tmp_path)
+    image = Image.new("RGB", (224, 224), "black")
+    draw = ImageDraw.Draw(image)
+    for top, colour in ((20, "red"), (90, "#333300"), (160, "#003300")):
+        draw.ellipse((92, top, 132, top + 40), fill=colour)
+    folder = tmp_path / "photos" / TRAFFIC
+    folder.mkdir(parents=True)
+    image.save(folder / "1.png")
+    return tmp_path
+
+
+TRAFFIC = "traffic light, traffic signal, stoplight"
+
+
+@pytest.mark.parametrize("name", ["lite0", "plugin:lite0", "zoo-lite:lite0"])
+def test_a_pretrained_model_that_nobody_trained(zoo, lights, name):
+    code, out, err = zoo("predict", name, "photos", "--top", "2", "--json")
+    ((result,), names) = json.loads(out), {TRAFFIC, "spotlight, spot"}
+    assert (code, err, {c["name"] for c in result["classes"]}) == (0, "", names)
+
+
+def test_a_pretrained_model_is_measured_on_some_of_imagenets_classes(zoo, lights):
+    (lights / "recipe.yaml").write_text("of another run")
+    code, out, _ = zoo("evaluate", "lite0", "data.source=photos", "--json")
+    found = json.loads(out)
+    assert (code, found["images"], len(found["classes"]), found["top5"]) == (0, 1, 1000, 1.0)
+    assert zoo("evaluate", "lite0") == (
+        2, "", "error: 'lite0' is a model without a run; say what to evaluate on: data.source=PATH\n",
+    )  # fmt: skip
+    (lights / "photos" / TRAFFIC).rename(lights / "photos" / "lamp")
+    assert zoo("evaluate", "lite0", "data.source=photos") == (
+        1, "",
+        "error: data.source: 'photos' has the class 'lamp', which the model's 1000 classes do not include. "
+        "Evaluate on data of the model's own classes\n",
     )  # fmt: skip

@@ -98,6 +98,10 @@ UNREACHED = "cannot be fetched: {} and it is not in the local cache."
             f"ModelError: 'densenet121' {UNREACHED.format(f'{CLOSED} cannot be reached')} {NEXT}",
         ),
         (
+            "import zoo; zoo.load('timm:resnet50')", {"HF_ENDPOINT": CLOSED},
+            f"ModelError: 'resnet50' {UNREACHED.format(f'{CLOSED} cannot be reached')} {NEXT}",
+        ),
+        (
             MODEL.format("hf-hub:me/mine"), {"HF_ENDPOINT": CLOSED},
             f"HubError: fetching me/mine failed: {CLOSED} cannot be reached, or hung up ([Errno 111] Connection refused). "
             "Try again: zoo pull me/mine",

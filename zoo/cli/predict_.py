@@ -8,7 +8,7 @@ from zoo.cli.output import as_json, print_json
 
 
 @click.command()
-@click.argument("folder", metavar="RUN|MODEL", type=click.Path())
+@click.argument("model", metavar="RUN|MODEL", type=click.Path())
 @click.argument("paths", nargs=-1, required=True, metavar="PICTURE...")
 @click.option(
     "--top",
@@ -19,11 +19,12 @@ from zoo.cli.output import as_json, print_json
 )
 @click.option("--jsonl", is_flag=True, help="Print one JSON object per picture as soon as it is known.")
 @as_json
-def command(folder: str, paths: tuple[str, ...], top: int, jsonl: bool, json_: bool) -> int:
+def command(model: str, paths: tuple[str, ...], top: int, jsonl: bool, json_: bool) -> int:
     """Classify pictures: files, folders and globs. Unreadable pictures are reported, the rest goes on (exit code 1).
 
     \b
     zoo predict runs/my-run photo.jpg
+    zoo predict lite0 photo.jpg
     zoo predict runs/my-run photos 'more/*.png' --top 3
     """
     if jsonl and json_:
@@ -31,7 +32,7 @@ def command(folder: str, paths: tuple[str, ...], top: int, jsonl: bool, json_: b
     from zoo.verbs.predict import predict
 
     results = []
-    for result in predict(folder, paths, top):
+    for result in predict(model, paths, top):
         results.append(result)
         if "error" in result:
             click.echo(f"error: {result['file']}: {result['error']}", err=True)

@@ -1,4 +1,4 @@
-"""A model folder: what training leaves, what plain timm loads, what `zoo.load` gives back whole.
+"""A model folder: what training leaves, what plain timm loads, what `load` gives back whole.
 
 config.json          timm's layout, plus a `zoo` section: head, image size, how the backbone is built
 model.safetensors    the timm model; with a head that timm does not have, its backbone alone (cut, or several, where so asked)
@@ -10,87 +10,38 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
-from timm.models import get_model_traits
 from timm.models._hub import save_config_for_hf
 from torch import nn
 
 from zoo.config.recipe import Model, Named, Recipe
 from zoo.config.renamed import rename_model_keys
 from zoo.contracts import API_VERSION
-from zoo.data.decoding import UnreadableImage
 from zoo.data.image_store import EvalTransform
 from zoo.data.loader import Normalise
-from zoo.errors import DataError, ModelError, nearest
+from zoo.errors import ModelError, nearest
 from zoo.hub.download import local
 from zoo.hub.verify_config import tensor_shapes
-from zoo.models.backbone import config, native_size, one_line, per_channel, read_safetensors
+from zoo.models.backbone import config, one_line, read_safetensors
 from zoo.models.classifier import Classifier, build_classifier
 from zoo.models.names import without_folders
+from zoo.models.predictor import ImageClassifier
 from zoo.models.transfer import ConcatBackbones, FrozenSplit, Wrapped, innermost
 from zoo.plugins import find, find_backbone
 from zoo.storage.atomic import disk_faults, sync, sync_tree
 from zoo.tasks.rule import IDENTITY, Rule, read_rule
-from zoo.tasks.task import Task, find_task
+from zoo.tasks.task import find_task
 from zoo.timm_index import timm_models
 
 SLACK = 100_000_000
 """Numbers that a model may have beyond its weights' before it is not even built; the real comparison comes later."""
 PROBLEM_TYPES = {"multilabel": "multi_label_classification"}
 """What transformers calls a task whose classes do not exclude each other, in `config.json`."""
-
-
-@dataclass(frozen=True, repr=False)
-class ImageClassifier:
-    """A trained model with everything needed to use it.
-
-    model: images (B, C, H, W), normalised, to logits (B, K); classes: K names; view and normalise: how a picture
-    becomes an input; about: the `zoo` section of `config.json`, empty for a folder that timm wrote; task and rule: how
-    logits become probabilities and answers.
-    """
-
-    model: nn.Module
-    classes: tuple[str, ...]
-    view: EvalTransform
-    normalise: Normalise
-    about: Mapping[str, Any]
-    task: Task = field(default_factory=partial(find_task, "multiclass"))
-    rule: Rule = IDENTITY
-
-    def __repr__(self) -> str:
-        head = self.about.get("head", {}).get("name", "linear")
-        return f"ImageClassifier({len(self.classes)} classes, {self.view.size} px, head {head})"
-
-    def inputs(self, images: Any) -> torch.Tensor:
-        """Paths, bytes or PIL images, or one alone -> normalised (B, C, size, size). Raises DataError for an unreadable one."""
-        images = images if isinstance(images, list | tuple) else [images]
-        if not images:
-            raise DataError("no picture was given")
-        views = [self._view(image) for image in images]
-        return self.normalise(torch.from_numpy(np.stack(views)))
-
-    def _view(self, image: Any) -> np.ndarray:
-        try:
-            return self.view(image)
-        except UnreadableImage as problem:
-            name = f"{image}: " if isinstance(image, str | Path) else ""
-            raise UnreadableImage(f"{name}{problem}") from problem
-
-    @torch.inference_mode()
-    def __call__(self, images: Any) -> torch.Tensor:
-        """Probabilities (B, K) for paths, bytes or PIL images, or for one alone (1, K), after the model's rule.
-
-        They sum to 1 where an image has one class; with several labels each has its own. Raises DataError.
-        """
-        return self.task.probabilities(self.model(self.inputs(images)), self.rule)
 
 
 def save_model(
@@ -306,15 +257,7 @@ def _load_timm(path: Path, written: Mapping[str, Any]) -> ImageClassifier:
         model = timm.create_model(f"local-dir:{path}", pretrained=True)
     except RuntimeError as error:
         raise ModelError(f"{path} does not fit its config.json: {one_line(str(error))}") from error
-    cfg = config(model)
     names = written.get("label_names") or [str(i) for i in range(model.num_classes)]
-    channels, size = get_model_traits(model).get("in_chans", cfg["input_size"][0]), native_size(model)
     if len(names) != model.num_classes:
         raise ModelError(f"{path / 'config.json'} names {len(names)} classes, the weights have {model.num_classes}")
-    return ImageClassifier(
-        model,
-        tuple(names),
-        EvalTransform(size, cfg["crop_pct"], channels),
-        Normalise(per_channel(cfg["mean"], channels), per_channel(cfg["std"], channels), False),
-        {},
-    )
+    return ImageClassifier.of_timm(model, names)

@@ -1,4 +1,4 @@
-"""Evaluate: a run or model folder -> metrics of a split, every image once."""
+"""Evaluate: a model -> metrics of a split, every image once."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from zoo.errors import UnknownName, UsageError
 from zoo.evaluation.evaluation import Evaluation
 from zoo.evaluation.inference import predict
 from zoo.hub.download import local
-from zoo.models.saved import load
+from zoo.models.pretrained import backbone_of, load
 from zoo.reporting import Reporter
 from zoo.storage.run_folder import Run
 from zoo.tasks.losses import Loss, loss_without_smoothing
@@ -40,36 +40,37 @@ OF_ANOTHER = tuple(
 
 
 def evaluate(
-    folder: str | Path, overrides: Iterable[str] = (), split: str = "test", reporter: Reporter | None = None
+    model: str | Path, overrides: Iterable[str] = (), split: str = "test", reporter: Reporter | None = None
 ) -> dict[str, Any]:
-    """Metrics of the model in a run or model folder, or `hf-hub:user/name`, on one split of its data, or of `data.source=...`. Raises ZooError.
+    """Metrics of a model on one split of its run's data, or of `data.source=...`. Raises ZooError.
 
-    overrides: `data.*` keys; they start from the run's own recipe, or from nothing for a bare model folder.
+    model: what `zoo.load` takes: a run or model folder, `hf-hub:user/name`, or a pretrained backbone.
+    overrides: `data.*` keys; they start from the run's own recipe, or from nothing for a model without a run.
     Another source is evaluated whole where it has no splits; what the run said of its own columns, splits and limit
     does not hold for it.
     """
     if split not in SPLIT_NAMES:
         raise UnknownName("split", split, SPLIT_NAMES)
-    folder = local(folder)
-    reporter, classifier = reporter or Reporter(), load(folder)
-    recipe, foreign = _recipe(folder, list(overrides))
+    name = model if backbone_of(model) else local(model)
+    reporter, classifier, run = reporter or Reporter(), load(name), _run(name)
+    recipe, foreign = _recipe(name, run, list(overrides))
     with translate_memory_errors(recipe):
         load_part = load_foreign if foreign else load_split
         part = load_part(recipe.data, recipe.train.seed, classifier.classes, split, classifier.task.name)
         processes = Processes(recipe.train.precision)
         pixels, faults = decode_split(part, classifier.view, recipe, processes, reporter, split)
-        model = classifier.model.to(processes.device)
+        network = classifier.model.to(processes.device)
         loader = ImageLoader(
             pixels, part.targets, classifier.normalise, classifier.view.size, processes.device, processes.shard
         )
         reporter.start("evaluating", len(part))
         batch_size = 2 * recipe.data.images_per_batch
-        predictions = predict(model, loader, processes, batch_size, reporter.advance, without=faults)
+        predictions = predict(network, loader, processes, batch_size, reporter.advance, without=faults)
         reporter.finish()
     if faults:
         reporter.warn(f"skipped {unreadable(list(faults.values()), len(part))}")
     evaluation = Evaluation(
-        predictions, classifier.task, classifier.classes, _trained_loss(folder, classifier.task), classifier.rule
+        predictions, classifier.task, classifier.classes, _trained_loss(run, classifier.task), classifier.rule
     )
     return {
         **evaluation.document(),
@@ -80,18 +81,24 @@ def evaluate(
     }
 
 
-def _recipe(folder: Path, overrides: list[str]) -> tuple[Recipe, bool]:
+def _run(name: str | Path) -> Run | None:
+    """The run that a folder is, or that its model belongs to. name: a folder; text is a backbone's, which has none."""
+    if isinstance(name, str):
+        return None
+    run = Run(name if Run(name).recipe.is_file() else name.parent)
+    return run if run.recipe.is_file() else None
+
+
+def _recipe(name: str | Path, run: Run | None, overrides: list[str]) -> tuple[Recipe, bool]:
     """The recipe to evaluate with, and whether its source is another than the run's. Raises UsageError."""
     for override in overrides:
         section, _, key = override.partition("=")[0].partition(".")
         if section != "data" or key.partition(".")[0] not in KEYS:
             keys = ", ".join(f"data.{k}" for k in KEYS)
             raise UsageError(f"'{override}': evaluate takes other data only ({keys}), as in data.source=PATH")
-    run = _run(folder)
-    sourced = any(o.startswith("data.source=") for o in overrides)
-    if not run.recipe.is_file():
-        if not sourced:
-            raise UsageError(f"'{folder}' is a model folder without a run; say what to evaluate on: data.source=PATH")
+    if run is None:
+        if not any(override.startswith("data.source=") for override in overrides):
+            raise UsageError(f"'{name}' is a model without a run; say what to evaluate on: data.source=PATH")
         return read_data(overrides), True
     own, recipe = read_stored_recipe(run.recipe), read_stored_recipe(run.recipe, overrides)
     if SourceRef.recorded(own.data.source).is_same(SourceRef.parse(recipe.data.source)):
@@ -99,12 +106,6 @@ def _recipe(folder: Path, overrides: list[str]) -> tuple[Recipe, bool]:
     return read_stored_recipe(run.recipe, [*OF_ANOTHER, "data.splits={}", *overrides]), True
 
 
-def _run(folder: Path) -> Run:
-    """The run that a folder is, or that its model belongs to, whether or not there is one."""
-    return Run(folder if Run(folder).recipe.is_file() else folder.parent)
-
-
-def _trained_loss(folder: Path, task: Task) -> Loss | None:
-    """The loss that the run trained by; None for a model folder without a run."""
-    run = _run(folder)
-    return loss_without_smoothing(read_stored_recipe(run.recipe).train, task) if run.recipe.is_file() else None
+def _trained_loss(run: Run | None, task: Task) -> Loss | None:
+    """The loss that the run trained by; None for a model without a run."""
+    return loss_without_smoothing(read_stored_recipe(run.recipe).train, task) if run else None

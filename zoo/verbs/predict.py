@@ -1,4 +1,4 @@
-"""Predict: a run or model folder and pictures -> class names and probabilities."""
+"""Predict: a model and pictures -> class names and probabilities."""
 
 from collections.abc import Iterable, Iterator
 from glob import glob, has_magic
@@ -12,20 +12,22 @@ from zoo.data.decode_ahead import decode_ahead
 from zoo.data.sources.naming import IMAGE_SUFFIXES
 from zoo.distributed.processes import wants_cpu
 from zoo.errors import UsageError
-from zoo.models.saved import ImageClassifier, load
+from zoo.models.predictor import ImageClassifier
+from zoo.models.pretrained import load
 
 BATCH = 32
 
 
-def predict(folder: str | Path, paths: Iterable[str | Path], top: int = 1) -> Iterator[dict[str, Any]]:
+def predict(model: str | Path, paths: Iterable[str | Path], top: int = 1) -> Iterator[dict[str, Any]]:
     """One result per picture, in order: `file` and either `classes` (name and probability, best first) or `error`.
 
+    model: what `zoo.load` takes: a run or model folder, `hf-hub:user/name`, or a pretrained backbone.
     top: classes to name; a model of several labels names those that reach their threshold, none included.
     paths: files, folders (searched through) and globs. An unreadable picture is reported and the rest goes on.
-    Raises ModelError for the folder, UsageError for a path that leads to no picture.
+    Raises ModelError for the model, UsageError for a path that leads to no picture.
     """
     files = [file for path in paths for file in _pictures(str(path))]
-    classifier = load(folder)
+    classifier = load(model)
     classifier.model.to(device())
     return _results(classifier, files, min(top, len(classifier.classes)))
 
