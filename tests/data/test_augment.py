@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 import torch
 
-from zoo.config.augment_table import Operation, ParameterOf, find_operations, find_parameters
+from zoo.config.augment_marks import Operation, ParameterOf, find_operations, find_parameters
 from zoo.config.recipe import OPERATIONS, Augment
 from zoo.data.augment import AFFINE, COLOUR, MIX, SHEAR, SampleRng, augment, erase, mix
 

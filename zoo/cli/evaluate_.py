@@ -19,6 +19,8 @@ from zoo.cli.output import as_json, print_json, print_metrics
 def command(model: str, overrides: tuple[str, ...], split: str, json_: bool) -> int:
     """Measure a run or a model on a split of its data, or of other data with the same classes.
 
+    MODEL is a model folder, hf-hub:user/name, or a backbone that is pretrained on ImageNet, as it is.
+
     \b
     zoo evaluate runs/my-run
     zoo evaluate runs/my-run/model data.source=photos

@@ -22,6 +22,8 @@ from zoo.cli.output import as_json, print_json
 def command(model: str, paths: tuple[str, ...], top: int, jsonl: bool, json_: bool) -> int:
     """Classify pictures: files, folders and globs. Unreadable pictures are reported, the rest goes on (exit code 1).
 
+    MODEL is a model folder, hf-hub:user/name, or a backbone that is pretrained on ImageNet, as it is.
+
     \b
     zoo predict runs/my-run photo.jpg
     zoo predict lite0 photo.jpg

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from zoo.config.augment_table import Operation, OperationKind, ParameterOf, find_operations, find_parameters
+from zoo.config.augment_marks import Operation, OperationKind, ParameterOf, find_operations, find_parameters
 from zoo.tasks.metrics_table import METRIC_NAMES, current_name
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]

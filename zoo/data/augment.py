@@ -1,7 +1,8 @@
 """Random changes of a batch of training images, on the device, one draw per image.
 
 Shifts and flips move whole pixels. As soon as another spatial operation is on, all of them together are one affine map
-and one bilinear sampling. `AFFINE`, `COLOUR` and `MIX` hold one function for each operation of `data.augment`.
+and one bilinear sampling. `AFFINE`, `COLOUR` and `MIX` hold one function for each operation of `data.augment`,
+whose fields are in `Augment` of `zoo/config/recipe.py`. To add an operation: a field there and a function here.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""The function of each metric, and its value as JSON has it."""
+"""The function of each metric, and its value as JSON has it.
+
+To add a metric: a row in `zoo/tasks/metrics_table.py` and a function in `multiclass.py` or `multilabel.py`.
+"""
 
 import math
 from collections.abc import Callable, Collection

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from zoo.evaluation import ranking
 from zoo.tasks.losses import Loss
+from zoo.tasks.rule import THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class MultilabelScores:
 
     loss: the loss that is trained, (logits, targets) -> (N, K), NaN or anything where a target is unknown; None where it
     is not known. probabilities: (N, K) by the model's rule; None is the sigmoid of the logits. thresholds: probability
-    from which each label is given (K,), None for 0.5.
+    from which each label is given (K,), None for `THRESHOLD`.
     """
 
     logits: Tensor
@@ -49,7 +50,7 @@ class MultilabelScores:
     @cached_property
     def given(self) -> Tensor:
         """Labels that an image is given, those of unknown targets left out (N, K)."""
-        thresholds = 0.5 if self.thresholds is None else torch.tensor(self.thresholds)
+        thresholds = THRESHOLD if self.thresholds is None else torch.tensor(self.thresholds)
         probabilities = self.logits.sigmoid() if self.probabilities is None else self.probabilities
         return (probabilities >= thresholds) & self.known
 

@@ -1,1 +1,4 @@
-"""Methods: what a model learns from a batch of images."""
+"""Methods: what a model learns from a batch of images.
+
+Each is registered in `pyproject.toml` under `zoo.methods`, as a plugin's is.
+"""

@@ -1,7 +1,8 @@
 """The kinds of part that a plugin can bring.
 
-A new kind is one row of `KINDS`, a protocol in `zoo.contracts`, and a module of checks in `zoo.testing`. Entry-point
-groups, options, recipe keys, `zoo list`, `zoo show` and `zoo plugin check` are derived from the row.
+A new kind is one row of `KINDS`, a protocol in `zoo.contracts`, a module of checks in `zoo.testing`, a field of the recipe in
+`zoo.config.recipe`, and the code that finds and uses the part, as `zoo.models.classifier` does for heads. Entry-point groups,
+options, recipe keys, `zoo list`, `zoo show` and `zoo plugin check` are derived from the row.
 """
 
 import inspect

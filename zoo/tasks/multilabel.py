@@ -11,12 +11,10 @@ from datasets import ClassLabel, Dataset, Value
 from torch import Tensor
 
 from zoo.errors import DataError
-from zoo.tasks.rule import Rule
+from zoo.tasks.rule import THRESHOLD, Rule
 from zoo.tasks.targets import Labels, check_known, few, is_text, items_of
 from zoo.tasks.task import Decision
 
-THRESHOLD = 0.5
-"""Probability from which a label is given where the rule has no thresholds."""
 YES, NO, UNKNOWN = {"1", "true"}, {"0", "false"}, {"", "-1", "none", "nan"}
 """What cells of a column that is one label may say, in lower case."""
 

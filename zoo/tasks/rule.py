@@ -15,6 +15,8 @@ USED = {
     "multilabel": ("temperature", "thresholds", "prior", "tau"),
 }
 """Each built-in task, and the fields of a rule that it reads."""
+THRESHOLD = 0.5
+"""Probability from which a label is given where a rule has no thresholds."""
 ACTIVATIONS = ("softmax", "sigmoid")
 OLD_NAMES = {"multi-class": "multiclass"}
 """Task names in a `config.json` of earlier versions, and what they are called now."""
@@ -26,7 +28,7 @@ class Rule:
 
     activation: `softmax` or `sigmoid`, which makes probabilities of logits; None is the task's own.
     temperature: above 0; logits are divided by it.
-    thresholds: K probabilities between 0 and 1 from which a label is given; None means 0.5 for each.
+    thresholds: K probabilities between 0 and 1 from which a label is given; None means `THRESHOLD` for each.
     prior, tau: K rates between 0 and 1 of the classes in training, and how much of their logarithm (of their log-odds
         for labels) is subtracted from the logits; tau is 0 or more.
     abstain_below: no class is given where the largest probability, between 0 and 1, is smaller; None always gives one.

@@ -47,7 +47,7 @@ class Features:
         reporter: Reporter,
         check_interrupt: Callable[[], None],
     ) -> None:
-        """heed: called between batches; raises where a stop was asked for."""
+        """check_interrupt: called between batches; raises where a stop was asked for."""
         self.split, self.spec, self.batch_size, self.processes, self.reporter = (
             split,
             spec,

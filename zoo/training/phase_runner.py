@@ -1,4 +1,8 @@
-"""One phase made ready: what is frozen, what trains, on which inputs, by which optimiser."""
+"""One phase made ready: what is frozen, what trains, on which inputs, by which optimiser.
+
+`backward` runs the forward and backward pass of a batch; `update` clips gradients, sets the learning rate and makes the
+optimiser's step.
+"""
 
 from collections.abc import Callable
 from copy import deepcopy

@@ -29,7 +29,7 @@ def fit_batch(setup: Setup, processes: Processes, precision: str, channels_last:
 
     On a GPU each size is tried by a training step and a validation batch, the largest first. On a CPU, which would
     rather swap or kill than refuse, two small steps are made and what their tensors take is extrapolated
-    in a straight line. Nothing of `parts` changes.
+    in a straight line. Nothing of `setup` changes.
     """
     effective = setup.recipe.data.images_per_batch * setup.recipe.train.accumulation
     with preserve_generators(processes.device):

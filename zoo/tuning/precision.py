@@ -60,7 +60,7 @@ def decide(formats: list[ComputeFormat], ms: dict[str, list[float]]) -> ComputeF
 
 
 def choose(setup: Setup, processes: Processes) -> PrecisionChoice:
-    """The fastest way that the recipe leaves open. Nothing of `parts` changes but the device the model is on.
+    """The fastest way that the recipe leaves open. Nothing of `setup` changes but the device the model is on.
 
     A sharded model is too large to be tried, and each process's shard of it is contiguous.
     """

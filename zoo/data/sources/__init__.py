@@ -1,6 +1,7 @@
 """Where images come from: each source turns a `SourceRef` into named splits of `datasets`, images still encoded.
 
 A source is a module with `matches(ref)` and `open(ref, options)`; the first of `SOURCES` that matches is asked.
+What `data.source` may say is parsed in `zoo/config/source_ref.py`, whose `BUILT_IN` lists these sources for `zoo list`.
 """
 
 from typing import Protocol
