@@ -91,9 +91,18 @@ def test_what_a_name_means(name: str | Path, found: str | None) -> None:
 
 def test_a_folder_goes_before_a_backbone_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "lite0").mkdir()
-    with pytest.raises(ModelError, match="'lite0' is neither a run nor a model folder"):
-        zoo.load("lite0")
+    for name, full_name in {"lite0": "zoo-lite:lite0", "resnet50": "timm:resnet50"}.items():
+        (tmp_path / name).mkdir()
+        with pytest.raises(ModelError) as caught:
+            zoo.load(name)
+        assert str(caught.value) == (
+            f"'{name}' is neither a run nor a model folder (no recipe.yaml, no config.json). "
+            f"For the backbone of that name write {full_name}"
+        )
+    with pytest.raises(
+        ModelError, match=r"'lite1' does not exist; .*\. For the backbone of that name write zoo-lite:lite1$"
+    ):
+        zoo.load(Path("lite1"))
     assert backbone_of("plugin:lite0") == find_backbone("lite0").full_name
 
 

@@ -19,7 +19,7 @@ from zoo.cli.output import as_json, print_json, print_metrics
 def command(model: str, overrides: tuple[str, ...], split: str, json_: bool) -> int:
     """Measure a run or a model on a split of its data, or of other data with the same classes.
 
-    MODEL is a model folder, hf-hub:user/name, or a backbone that is pretrained on ImageNet, as it is.
+    MODEL is a model folder, hf-hub:user/name, or the name of a backbone with ImageNet's classes.
 
     \b
     zoo evaluate runs/my-run

@@ -22,7 +22,7 @@ from zoo.cli.output import as_json, print_json
 def command(model: str, paths: tuple[str, ...], top: int, jsonl: bool, json_: bool) -> int:
     """Classify pictures: files, folders and globs. Unreadable pictures are reported, the rest goes on (exit code 1).
 
-    MODEL is a model folder, hf-hub:user/name, or a backbone that is pretrained on ImageNet, as it is.
+    MODEL is a model folder, hf-hub:user/name, or the name of a backbone with ImageNet's classes.
 
     \b
     zoo predict runs/my-run photo.jpg

@@ -26,8 +26,21 @@ def load(name: str | Path) -> ImageClassifier:
     name: a run folder, a model folder, `hf-hub:user/name`, or a backbone with ImageNet-1k weights: `lite0`,
     `plugin:lite0`, `timm:resnet50`. What exists as a file or folder is taken as one.
     """
-    backbone = backbone_of(name)
-    return load_pretrained(backbone) if backbone else load_folder(name)
+    if backbone := backbone_of(name):
+        return load_pretrained(backbone)
+    try:
+        return load_folder(name)
+    except ModelError as error:
+        if hint := _hidden(name):
+            raise ModelError(f"{str(error).removesuffix('.')}. {hint}") from error
+        raise
+
+
+def _hidden(name: str | Path) -> str:
+    """What to type for the backbone that a folder of the same name stands before; '' where there is none."""
+    own = [plugin.full_name for plugin in installed("backbone") if plugin.name == str(name)]
+    full_names = own + [f"timm:{name}"] * (str(name) in timm_models())
+    return f"For the backbone of that name write {' or '.join(full_names)}" if full_names else ""
 
 
 def backbone_of(name: str | Path) -> str | None:
