@@ -3,7 +3,7 @@
 Imports point down only (a test says so), and the light half imports no torch:
 
     zoo.cli           click shell, one file per verb: parse, call, print
-    zoo.verbs         use cases: finetune, resume, probe, evaluate, predict, push, pull, reproduce
+    zoo.verbs         use cases: finetune, pretrain, resume, probe, evaluate, predict, push, pull, reproduce
     ---- heavy: torch, timm, accelerate, datasets
     zoo.testing       what a plugin must keep, point by point
     zoo.publishing    staged files, model card, plots
@@ -31,17 +31,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.models.pretrained import load
     from zoo.verbs.evaluate import evaluate
-    from zoo.verbs.finetune import finetune, resume
+    from zoo.verbs.finetune import finetune
     from zoo.verbs.listing import list_backbones, list_heads, list_recipes, list_schedules
     from zoo.verbs.predict import predict
+    from zoo.verbs.pretrain import pretrain
     from zoo.verbs.probe import probe
     from zoo.verbs.pull import pull
     from zoo.verbs.push import push
     from zoo.verbs.reproduce import reproduce
+    from zoo.verbs.resume import resume
 
 _HOMES = {
     "finetune": "zoo.verbs.finetune",
-    "resume": "zoo.verbs.finetune",
+    "pretrain": "zoo.verbs.pretrain",
+    "resume": "zoo.verbs.resume",
     "evaluate": "zoo.verbs.evaluate",
     "predict": "zoo.verbs.predict",
     "probe": "zoo.verbs.probe",
@@ -64,6 +67,7 @@ __all__ = [
     "list_schedules",
     "load",
     "predict",
+    "pretrain",
     "probe",
     "pull",
     "push",

@@ -11,7 +11,8 @@ from zoo.config.renamed import rename_keys
 from zoo.errors import RecipeError
 from zoo.models.saved import load
 from zoo.verbs.evaluate import evaluate
-from zoo.verbs.finetune import finetune, resume
+from zoo.verbs.finetune import finetune
+from zoo.verbs.resume import resume
 
 TYPED = {
     "train.shard=true": "command line: train.shard: unknown key. It is called 'train.fsdp' now",

@@ -1,4 +1,4 @@
-"""The packages of backbones as wheels: whole, licensed, each with its entry points."""
+"""The packages of backbones and methods as wheels: whole, licensed, each with its entry points."""
 
 import subprocess
 import sys
@@ -10,7 +10,16 @@ import pytest
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
 
-@pytest.mark.parametrize("name", ["zoo-classics", "zoo-deformable", "zoo-lite", "zoo-torchvision"])
+KINDS = {
+    "zoo-classics": "backbones",
+    "zoo-deformable": "backbones",
+    "zoo-denoise": "methods",
+    "zoo-lite": "backbones",
+    "zoo-torchvision": "backbones",
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_the_wheel_is_whole(name, tmp_path):
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
     subprocess.run(build, cwd=PLUGINS / name, check=True, capture_output=True)
@@ -23,4 +32,4 @@ def test_the_wheel_is_whole(name, tmp_path):
     assert modules == {found for found in names if found.endswith(".py")}
     assert f"{stem}/licenses/LICENSE" in names
     assert "License-Expression: Apache-2.0" in metadata
-    assert points.startswith("[zoo.backbones]")
+    assert points.startswith(f"[zoo.{KINDS[name]}]")

@@ -12,7 +12,8 @@ from zoo.reporting import Reporter
 from zoo.storage import feature_cache
 from zoo.training.feature_plan import cached_epochs, plan_splits, split_names
 from zoo.training.setup import build
-from zoo.verbs.finetune import finetune, resume
+from zoo.verbs.finetune import finetune
+from zoo.verbs.resume import resume
 
 GRADUAL = ["schedule={name: gradual, epochs_per_group: 2}", "train.epochs=8", "train.precision=fp32"]
 STILL = [*GRADUAL, "data.augment={flip: false}"]

@@ -12,7 +12,8 @@ from zoo.config.recipe import Named
 from zoo.contracts import Given
 from zoo.errors import PluginError, UsageError
 from zoo.training.learner import build_learner, own_parameters, own_tensors, reads_features
-from zoo.verbs.finetune import finetune, resume
+from zoo.verbs.finetune import finetune
+from zoo.verbs.resume import resume
 
 PLUGIN = '''
 import torch

@@ -17,7 +17,8 @@ from zoo.reporting import Reporter
 from zoo.training import pending_losses
 from zoo.training.pending_losses import PendingLosses
 from zoo.training.signals import StopFlag
-from zoo.verbs.finetune import finetune, resume
+from zoo.verbs.finetune import finetune
+from zoo.verbs.resume import resume
 
 TIMES = ("seconds", "images_per_s", "waiting")
 SETTINGS = ("train.precision=fp32", "train.checkpoint_s=1000", "train.accumulation=2", "data.batch_size=8")

@@ -9,7 +9,8 @@ from processes import done, here, stop_at, tiny, weights_hash
 
 from zoo.config.loading import load_recipe, read_recipe
 from zoo.reporting import Reporter
-from zoo.verbs.finetune import finetune, plan, resume
+from zoo.verbs.finetune import finetune, plan
+from zoo.verbs.resume import resume
 
 LONG = ["train.epochs=100000", "train.early_stop.target=0.01", "schedule=none", "optim.lr=3e-4", "train.compile=false"]
 """Long enough by its epochs to be measured, and over after the first."""

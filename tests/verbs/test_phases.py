@@ -15,7 +15,8 @@ from zoo.contracts import HEAD
 from zoo.reporting import Reporter
 from zoo.training import checkpoint
 from zoo.training.setup import build
-from zoo.verbs.finetune import finetune, plan, resume
+from zoo.verbs.finetune import finetune, plan
+from zoo.verbs.resume import resume
 
 ALIVE = "model.options.zero_init_last=false"
 """Otherwise the last norm of each block of a new model is 0, and no gradient comes past it."""

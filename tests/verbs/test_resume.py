@@ -10,7 +10,7 @@ import pytest
 from processes import epochs, here, start, step_to_kill_at, stop_at, tiny, wait_for_step, weights_hash
 
 from zoo.errors import RunError
-from zoo.verbs.finetune import resume
+from zoo.verbs.resume import resume
 
 EXTRA = ["train.ema=0.9", "data.augment.mixup=0.2", "train.accumulation=2", "data.batch_size=8"]
 """9 batches of 8 images an epoch: 5 steps, the last of a short window."""

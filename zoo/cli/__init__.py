@@ -11,6 +11,7 @@ from zoo.errors import ZooError, did_you_mean
 
 VERBS = {
     "finetune": "Train a recipe into a run folder.",
+    "pretrain": "Train a backbone on images without labels.",
     "resume": "Go on with an interrupted run, bit for bit.",
     "probe": "Compare heads and settings on a frozen backbone, in seconds.",
     "evaluate": "Measure a run or a model on a test split.",

@@ -17,6 +17,9 @@ ADVICE = (
     "data.workers=null takes every core. More: zoo doctor --data RECIPE"
 )
 
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
+"""What the images of each split are called."""
+
 
 class Screen(Reporter):
     """Draws on stderr; without a terminal it prints the plan and the epoch lines only."""
@@ -34,13 +37,15 @@ class Screen(Reporter):
 
     def plan(self, plan: Mapping[str, Any]) -> None:
         images, print_ = plan["images"], lambda text: self.console.print(text, markup=False)
+        head = f" + {plan['head']}" if plan["classes"] else ""
+        classes = f"{plan['classes']} classes" if plan["classes"] else "without labels"
         print_(
-            f"{plan['backbone']} + {plan['head']} ({plan['parameters'] / 1e6:.1f} M parameters) on {plan['source']} "
-            f"({plan['classes']} classes)"
+            f"{plan['backbone']}{head} ({plan['parameters'] / 1e6:.1f} M parameters) on {plan['source']} ({classes})"
         )
+        counts = [f"{count:,} {SPLITS[split]}" for split, count in images.items()]
         processes = f"{plan['processes']} processes, " if plan["processes"] > 1 else ""
         print_(
-            f"{images['train']:,} training, {images['validation']:,} validation, {images['test']:,} test images, "
+            f"{', '.join(counts)} images, "
             f"{plan['image_size']} px, batches of {plan['batch_size']}; {processes}{plan['device']}, {plan['precision']}; "
             f"about {in_bytes(plan['memory_bytes']['weights_and_optimiser'])} for weights and optimiser, "
             f"{in_bytes(plan['memory_bytes']['images'])} for images"

@@ -2,8 +2,8 @@
 
 import click
 
-from zoo.cli.finetune_ import recipe_names
 from zoo.cli.output import as_json, print_json, print_table
+from zoo.cli.training import recipe_names
 from zoo.tasks.metrics_table import METRICS
 
 

@@ -5,8 +5,8 @@ import os
 
 import click
 
-from zoo.cli.finetune_ import finish, reporter_of_rank
 from zoo.cli.output import as_json
+from zoo.cli.training import finish, reporter_of_rank
 
 
 @click.command()
@@ -30,6 +30,6 @@ def command(run: str, json_: bool) -> int:
 
         return launch(["resume", run, *(["--json"] if json_ else [])], processes)
     reporter = reporter_of_rank()
-    from zoo.verbs.finetune import resume
+    from zoo.verbs.resume import resume
 
     return finish(lambda: resume(run, reporter=reporter), json_)

@@ -16,7 +16,9 @@ Positive = Annotated[int, Field(ge=1)]
 BATCH = 64
 AUTO = "auto"
 """Name of a loss or metric that is the task's own."""
-Metric = Annotated[Literal[AUTO, *METRIC_NAMES], BeforeValidator(current_name)]
+LAST = "last"
+"""The value of `train.best_by` that keeps the weights of the last epoch."""
+Metric = Annotated[Literal[AUTO, LAST, *METRIC_NAMES], BeforeValidator(current_name)]
 
 
 class Section(BaseModel):
@@ -240,7 +242,7 @@ class Train(Section):
     early_stop: EarlyStop = EarlyStop()
     """When to stop before the last epoch."""
     best_by: Metric = AUTO
-    """Validation metric that chooses the epoch to keep; `auto` is the task's first (accuracy, map); `zoo list metrics` says which way is better."""
+    """Validation metric that chooses the epoch to keep; `auto` is the task's first (accuracy, map); `last` keeps the last epoch; `zoo list metrics` says which way is better."""
     freeze_bn_stats: bool = False
     """Keep batch-norm statistics fixed even where weights train; better on small data."""
     cache_features: bool = True

@@ -13,12 +13,13 @@ from zoo.config.recipe import Data
 from zoo.data.columns import groups, image_column, label_columns, weights
 from zoo.data.group_split import check_groups, shared_groups, split_off_groups
 from zoo.data.image_store import EncodedImages
-from zoo.data.sources import open_source
+from zoo.data.sources import open_pictures, open_source
 from zoo.data.sources.naming import SPLIT_NAMES
 from zoo.data.split import limited, split_off
 from zoo.errors import DataError, UnknownName
 from zoo.tasks.targets import Labels, choose_task
 from zoo.tasks.task import Task
+from zoo.tasks.unlabelled import Unlabelled
 
 PROBES = 64
 """Images per split that enter the fingerprint."""
@@ -93,8 +94,34 @@ def load_data(data: Data, seed: int, task: str = "auto") -> ImageData:
     return ImageData(asked, classes, splits, _fingerprint(classes, splits), warnings)
 
 
-def _taken_from_train(train: "Rows", missing: Sequence[str], task: Task, data: Data, seed: int) -> dict[str, "Rows"]:
-    """The splits that the source lacks, taken one after the other from `train`, and what is left of it. Raises DataError."""
+def load_unlabelled(data: Data, seed: int) -> ImageData:
+    """Splits `train` and `validation` of images whose labels, if they have any, are not read. Raises DataError.
+
+    A missing validation split is taken from train, seeded, and by whole groups. A folder of images needs no classes.
+    """
+    raw, task = open_pictures(data), Unlabelled()
+    names = {kind: name for kind, name in _assigned(raw, data).items() if kind != "test"}
+    image = image_column(raw[names["train"]], data.image_column)
+    parts = {k: _rows(raw[name], name, k, image, Labels(()), task, ()) for k, name in names.items()}
+    parts = {k: _with_roles(part, raw[names[k]], k, data) for k, part in parts.items()}
+    missing = [kind for kind in ("validation",) if kind not in parts]
+    if parts["train"].groups is not None:
+        check_groups(parts["train"].groups, missing, names["train"])
+    warnings = task.check_train(parts["train"].targets, (), missing)
+    parts |= _taken_from_train(parts["train"], missing, task, data, seed, how="drawn")
+    if data.limit is not None:
+        parts = {kind: _limited(part, task, data.limit, seed) for kind, part in parts.items()}
+    splits = {kind: parts[kind].finished() for kind in ("train", "validation")}
+    return ImageData(task, (), splits, _fingerprint((), splits), warnings)
+
+
+def _taken_from_train(
+    train: "Rows", missing: Sequence[str], task: Task, data: Data, seed: int, how: str = "stratified"
+) -> dict[str, "Rows"]:
+    """The splits that the source lacks, taken one after the other from `train`, and what is left of it.
+
+    how: a word for the way in which they are taken. Raises DataError.
+    """
     parts = {}
     for done, kind in enumerate(missing):
         fraction, own_seed = getattr(data, f"{kind}_fraction"), seed + CARVE_SEEDS[kind]
@@ -104,7 +131,7 @@ def _taken_from_train(train: "Rows", missing: Sequence[str], task: Task, data: D
         else:
             kept, taken = split_off_groups(strata, train.groups, fraction, own_seed, leave)
             whole = f" by whole groups of '{data.group_column}'"
-        parts[kind] = train.take(taken, f", stratified {fraction:g}{whole}, seed {own_seed}")
+        parts[kind] = train.take(taken, f", {how} {fraction:g}{whole}, seed {own_seed}")
         train = train.take(kept)
     return {**parts, "train": train}
 

@@ -19,7 +19,7 @@ class Supervised(nn.Module):
     def __init__(self, model: nn.Module, given: Given) -> None:
         super().__init__()
         if given.loss is None:
-            raise ValueError("it needs labels, which the data do not have; see zoo list methods")
+            raise ValueError("it needs labels: zoo finetune trains it; see zoo list methods")
         self.model = model
         # Parameters that a loss may have do not train: as a bound method it is no submodule.
         self.loss = given.loss.__call__ if isinstance(given.loss, nn.Module) else given.loss

@@ -8,7 +8,6 @@ README.md            model card
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from zoo.models.names import without_folders
 from zoo.models.predictor import ImageClassifier
 from zoo.models.transfer import ConcatBackbones, FrozenSplit, Wrapped, innermost
 from zoo.plugins import find, find_backbone
-from zoo.storage.atomic import disk_faults, sync, sync_tree
+from zoo.storage.atomic import whole_folder
 from zoo.tasks.rule import IDENTITY, Rule, read_rule
 from zoo.tasks.task import find_task
 from zoo.timm_index import timm_models
@@ -59,28 +58,22 @@ def save_model(
 
     card: makes the model card from what `config.json` holds; task: its name; rule: how the model decides.
     """
-    part = folder.with_name(f".part-{folder.name}")
-    size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    with disk_faults(folder.parent, size):
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        try:
-            _write_weights(part, model)
-            config = _config(part / "config.json", model, recipe, classes, view, normalise)
-            config["zoo"] |= {"task": task, **({"rule": rule.as_dict()} if rule != IDENTITY else {})}
-            config |= {"problem_type": PROBLEM_TYPES[task]} if task in PROBLEM_TYPES else {}
-            (part / "config.json").write_text(json.dumps(config, indent=2))
-            (part / "README.md").write_text(card(config), encoding="utf-8")
-            sync_tree(part)
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
-            sync(folder.parent)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
+    with whole_folder(folder, state_bytes(model)) as part:
+        write_weights(part, model)
+        config = _config(part / "config.json", model, recipe, classes, view, normalise)
+        config["zoo"] |= {"task": task, **({"rule": rule.as_dict()} if rule != IDENTITY else {})}
+        config |= {"problem_type": PROBLEM_TYPES[task]} if task in PROBLEM_TYPES else {}
+        (part / "config.json").write_text(json.dumps(config, indent=2))
+        (part / "README.md").write_text(card(config), encoding="utf-8")
 
 
-def _write_weights(folder: Path, model: nn.Module) -> None:
+def state_bytes(model: nn.Module) -> int:
+    """Bytes of all weights and statistics of a model."""
+    return sum(t.numel() * t.element_size() for t in model.state_dict().values())
+
+
+def write_weights(folder: Path, model: nn.Module) -> None:
+    """Its weights as safetensors files in a folder."""
     for name, module in _parts(model).items():
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
         save_file(tensors, folder / f"{name}.safetensors", metadata={"format": "pt"})
@@ -98,15 +91,7 @@ def _config(
     path: Path, model: nn.Module, recipe: Recipe, classes: Sequence[str], view: EvalTransform, normalise: Normalise
 ) -> dict[str, Any]:
     """What `config.json` says: timm's keys, written by timm to `path`, and the `zoo` section."""
-    backbone = innermost(_parts(model)["model"])
-    how = {
-        "input_size": (view.channels, view.size, view.size),
-        "crop_pct": view.crop_pct,
-        "crop_mode": "center",
-        "interpolation": "bicubic",
-        "mean": normalise.mean,
-        "std": normalise.std,
-    }
+    backbone, how = innermost(_parts(model)["model"]), image_settings(view, normalise)
     labels = {"label_names": list(classes)} if backbone is model else {}
     save_config_for_hf(backbone, str(path), model_config=labels, data_config=how)
     written = json.loads(path.read_text())
@@ -132,6 +117,18 @@ def _config(
         "std": list(normalise.std),
     }
     return written
+
+
+def image_settings(view: EvalTransform, normalise: Normalise) -> dict[str, Any]:
+    """How a picture becomes an input, in the words of timm's configurations."""
+    return {
+        "input_size": (view.channels, view.size, view.size),
+        "crop_pct": view.crop_pct,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+        "mean": normalise.mean,
+        "std": normalise.std,
+    }
 
 
 def _bases(model: nn.Module, spec: Model) -> list[dict[str, Any]]:
@@ -181,6 +178,8 @@ def load(folder: str | Path) -> ImageClassifier:
     try:
         written = json.loads((path / "config.json").read_text(encoding="utf-8"))
         about = written.get("zoo")
+        if not about and written.get("num_classes") == 0:
+            raise no_classifier(path)
         loaded = _load_zoo(path, about) if about else _load_timm(path, written)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
@@ -188,6 +187,14 @@ def load(folder: str | Path) -> ImageClassifier:
         ) from error
     loaded.model.eval()
     return loaded
+
+
+def no_classifier(folder: Path) -> ModelError:
+    """What is wrong with a folder of a backbone alone where a classifier is asked for."""
+    return ModelError(
+        f"'{folder}' holds a backbone without classifier, as zoo pretrain makes. "
+        f"Train one on it: zoo finetune --recipe NAME model.backbone=local-dir:{folder}"
+    )
 
 
 def _load_zoo(path: Path, about: Mapping[str, Any]) -> ImageClassifier:

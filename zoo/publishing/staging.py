@@ -22,14 +22,14 @@ import pyarrow.parquet
 import torch
 
 from zoo.config.loading import dump_recipe, read_stored_recipe
-from zoo.config.recipe import Recipe
+from zoo.config.recipe import LAST, Recipe
 from zoo.config.source_ref import SourceRef
 from zoo.data.decoding import short_side
 from zoo.data.sources.sample import SAMPLES
 from zoo.errors import ModelError
 from zoo.hub.download import FILES, WEIGHTS
 from zoo.models.names import without_folders
-from zoo.models.saved import load
+from zoo.models.saved import load, no_classifier
 from zoo.publishing.card import licence, merged, model_card
 from zoo.publishing.plots import draw_confusion, draw_curves
 from zoo.storage.run_folder import Run
@@ -64,6 +64,8 @@ def stage(source: Path, folder: Path, repo: str, existing_card: str = "") -> Pub
     """
     model, run = _model_and_run(source)
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    if "zoo" not in config and config.get("num_classes") == 0:
+        raise no_classifier(model)
     if "zoo" not in config:
         raise ModelError(
             f"{model} was not made by zoo (config.json has no `zoo` section); only what zoo trained is pushed"
@@ -111,7 +113,8 @@ def _stage_run(run: Run, folder: Path) -> tuple[Recipe, dict[str, Any], dict[str
     (folder / "environment.json").write_text(json.dumps(environment, indent=2))
     if "confusion_matrix" in metrics:  # there is none of several labels an image
         draw_confusion(folder / "confusion.png", metrics["confusion_matrix"], metrics["classes"])
-    draw_curves(folder / "curves.png", run.history(), recipe.train.best_by)
+    best_by = recipe.train.best_by
+    draw_curves(folder / "curves.png", run.history(), find_task(recipe.task).headline if best_by == LAST else best_by)
     return recipe, metrics, environment
 
 

@@ -60,6 +60,24 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
+def whole_folder(folder: Path, size: int) -> Iterator[Path]:
+    """A folder to fill with about `size` bytes, which then replaces `folder` as a whole. Raises DiskFull, RunError."""
+    part = folder.with_name(f".part-{folder.name}")
+    with disk_faults(folder.parent, size):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            yield part
+            sync_tree(part)
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+            sync(folder.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
 def disk_faults(folder: Path, size: int) -> Iterator[None]:
     """Checks that `size` bytes fit, and turns every way of running out of disk into one DiskFull. Raises DiskFull."""
     try:

@@ -23,6 +23,8 @@ def make_given(
     recipe: Recipe, task: Task, classes: int, image_size: int, device: torch.device, unknown: bool = False
 ) -> Given:
     """What a method is given besides the model. unknown: whether some training labels are. Raises UsageError, PluginError."""
+    if not classes:
+        return Given(image_size=image_size, channels=recipe.model.in_chans, seed=recipe.train.seed)
     return Given(
         loss=build_loss(recipe.train, classes, device, task, unknown),
         mix=_mixing(recipe.data.augment, task, classes, recipe.train.seed),
@@ -64,6 +66,11 @@ def build_learner(method: Named, model: nn.Module, given: Given, device: torch.d
 def reads_features(method: Named) -> bool:
     """Whether the method learns from features that the frozen part of a model gave."""
     return bool(getattr(find("method", method.name).load(), "reads_features", False))
+
+
+def classifies(method: Named, build: Callable[[], nn.Module]) -> bool:
+    """Whether a method gives a learner that classifies. build: makes one, where the factory alone does not say."""
+    return hasattr(find("method", method.name).load(), "classify") or hasattr(build(), "classify")
 
 
 def own_tensors(learner: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.config.recipe import AUTO, Named, Recipe
+from zoo.config.recipe import AUTO, LAST, Named, Recipe
 from zoo.contracts import Phase
 from zoo.data.dataset import ImageData, load_data
 from zoo.data.image_store import EvalTransform
@@ -58,6 +58,11 @@ def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
     model = build_classifier(recipe.model, len(data.classes), recipe.data.image_size)
     if recipe.model.top == "replace":
         _start_at_prior(model, data)
+    return set_up(recipe, data, model)
+
+
+def set_up(recipe: Recipe, data: ImageData, model: nn.Module) -> Setup:
+    """The parts around a model that is built: its groups, the phases, and how images become inputs. Raises ZooError."""
     backbone = innermost(model.backbone if isinstance(model, Classifier) else model)
     size = recipe.data.image_size or native_size(backbone)
     cfg, adaptation = config(backbone), adapt(model, recipe.model.adapter)
@@ -66,6 +71,7 @@ def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
     model = adaptation.model
     groups = parameter_groups(model, size, channels, adaptation.fixed)
     phases = plan_phases(recipe, groups)
+    _check_last(recipe, phases)
     for phase in phases:  # a wrong option is found before anything is written
         build_optimizer(model, groups, phase, recipe.optim)
     return Setup(
@@ -78,6 +84,17 @@ def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
         Normalise(mean, std, recipe.train.channels_last),
         adaptation.merge,
     )
+
+
+def _check_last(recipe: Recipe, phases: Sequence[Phase]) -> None:
+    """Raises UsageError where the last epoch is to be kept, and training is to end by a metric."""
+    stop = recipe.train.early_stop
+    asked = {"patience": stop.patience or next((p.patience for p in phases if p.patience), None), "target": stop.target}
+    if recipe.train.best_by == LAST and (found := [name for name, value in asked.items() if value is not None]):
+        raise UsageError(
+            f"train.best_by: 'last' compares no epochs, which a {found[0]} needs. Leave out the {found[0]} "
+            f"(train.early_stop.{found[0]}={asked[found[0]]}), or name a metric, as in train.best_by=loss"
+        )
 
 
 def _start_at_prior(model: nn.Module, data: ImageData) -> None:
@@ -94,7 +111,7 @@ def resolve_task(recipe: Recipe, data: ImageData) -> Recipe:
     task = data.task
     loss = Named(name=task.losses[0]) if recipe.train.loss.name == AUTO else recipe.train.loss
     best_by = task.headline if recipe.train.best_by == AUTO else recipe.train.best_by
-    if best_by not in (names := [row.name for row in metrics_of(task.name)]):
+    if best_by not in (names := [*(row.name for row in metrics_of(task.name)), LAST]):
         raise UsageError(
             f"train.best_by: '{best_by}' is not defined for task={task.name}. Take one of {', '.join(names)}"
         )
@@ -154,7 +171,9 @@ def describe(setup: Setup, processes: Processes, split_points: Sequence[str | No
             ),
         },
         "phases": [_described_phase(plan) for plan in plans],
-        "seconds": round(sum(p.seconds or 0.0 for p in plans) + images["test"] * costs.forward / processes.size, 1),
+        "seconds": round(
+            sum(p.seconds or 0.0 for p in plans) + images.get("test", 0) * costs.forward / processes.size, 1
+        ),
     }
 
 

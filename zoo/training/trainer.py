@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zoo.config.recipe import LAST
 from zoo.contracts import At, Phase
 from zoo.data.loader import TimedIterator, shuffled
 from zoo.distributed.fsdp import load_full_state
@@ -168,8 +169,12 @@ class Trainer:
         loss_sum, seen, *terms = self.processes.all_reduce_sum(
             progress.loss_sum, progress.seen, *progress.terms.values()
         )
-        if better(metric, metrics[metric], progress.best) or not self.best.tensors:
-            progress.best, progress.best_epoch, progress.best_metrics = metrics[metric], progress.epochs + 1, metrics
+        if metric == LAST or not self.best.tensors or better(metric, metrics[metric], progress.best):
+            progress.best, progress.best_epoch, progress.best_metrics = (
+                metrics.get(metric),
+                progress.epochs + 1,
+                metrics,
+            )
             progress.waited, self.best.tensors = 0, runner.weights(averaged=True)
         else:
             progress.waited += 1

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from zoo.config.loading import load_recipe
-from zoo.config.recipe import Recipe
+from zoo.config.recipe import LAST, Recipe
 from zoo.distributed.processes import Processes
 from zoo.errors import NonFiniteLoss, UsageError
 from zoo.reporting import Reporter
@@ -54,6 +54,8 @@ def probe(
         rows = []
         for inputs, setup in _prepared(tried, reporter):
             metric = setup.recipe.train.best_by
+            if metric == LAST:
+                raise UsageError("train.best_by: 'last' is no metric, by which zoo probe sorts. Leave it out")
             rows += _rows(inputs, setup, settings, stop)
     if all("diverged" in row for row in rows):
         raise NonFiniteLoss(rows[-1]["diverged"])

@@ -44,6 +44,13 @@ SOURCES: dict[str, BuiltIn] = {
 """The zoo's own sources by name, in the order in which they are asked; a folder of images is what no other reads."""
 
 
+def open_pictures(data: Data) -> dict[str, Dataset]:
+    """The same for images whose labels nobody reads: a folder may hold them directly, or in folders of any names."""
+    ref = SourceRef.parse(data.source)
+    first = next((source for source in SOURCES.values() if source.matches(ref)), None)
+    return image_folder.open_pictures(ref) if first is image_folder else open_source(data)
+
+
 def open_source(data: Data) -> dict[str, Dataset]:
     """Every split of `data.source` by the source's own names. Raises DataError with what to type instead."""
     ref = SourceRef.parse(data.source)

@@ -33,6 +33,33 @@ def open(ref: SourceRef, options: Data) -> dict[str, Dataset]:
     return {name: _labelled(classes) for name, classes in listed.items()}
 
 
+def open_pictures(ref: SourceRef) -> dict[str, Dataset]:
+    """All images below the folder as `train`, or as splits where all its folders are called so. Raises DataError."""
+    children = sorted(p for p in ref.path.iterdir() if not p.name.startswith("."))
+    splits = {p.name: p for p in children if p.is_dir() and p.name.lower() in KNOWN_SPLITS}
+    others = [p for p in children if p.name not in splits and (p.is_dir() or p.name.lower().endswith(IMAGE_SUFFIXES))]
+    if splits and others:
+        raise DataError(
+            f"data.source: '{ref.path}' mixes splits ({', '.join(splits)}) with others ('{others[0].name}'). "
+            f"Move one of them away"
+        )
+    listed = {name: _images(folder) for name, folder in (splits or {"train": ref.path}).items()}
+    if empty := next((name for name, files in listed.items() if not files), None):
+        raise DataError(f"data.source: '{splits.get(empty, ref.path)}' holds no images. {ADVICE}")
+    features = Features({"image": Image(decode=False)})
+    return {
+        name: Dataset.from_dict({"image": [{"path": file, "bytes": None} for file in _checked(files)]}, features)
+        for name, files in listed.items()
+    }
+
+
+def _checked(files: list[str]) -> list[str]:
+    """The paths. Raises DataError for one that is not UTF-8."""
+    if strange := next((f for f in files if f.encode("utf-8", "replace").decode() != f), None):
+        raise DataError(f"data.source: the path {strange!r} is not UTF-8. Rename it")
+    return files
+
+
 def _classes(folder: Path) -> dict[str, list[str]]:
     """Class name -> image files. A class without images is an error, not a class less."""
     classes = {
@@ -45,8 +72,7 @@ def _classes(folder: Path) -> dict[str, list[str]]:
     for name, files in classes.items():
         if not files:
             raise DataError(f"data.source: the class folder '{folder / name}' holds no images. Fill it or remove it")
-        if strange := next((f for f in files if f.encode("utf-8", "replace").decode() != f), None):
-            raise DataError(f"data.source: the path {strange!r} is not UTF-8. Rename it")
+        _checked(files)
     return classes
 
 
