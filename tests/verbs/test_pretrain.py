@@ -112,7 +112,7 @@ def test_what_needs_a_classifier_says_so(trained, tmp_path):
     [
         (finetune, (), "zoo pretrain takes it"),
         (pretrain, ("method=supervised",), "zoo finetune trains it"),
-        (pretrain, ("train.early_stop.patience=1",), "'last' compares no epochs"),
+        (pretrain, ("train.best_by=last", "train.early_stop.patience=1"), "'last' compares no epochs"),
         (pretrain, ("train.best_by=accuracy",), "'accuracy' needs labels"),
         (pretrain, ("data.augment.mixup=0.2",), "data.augment.mixup: zoo pretrain"),
         (pretrain, ("method.sigma=-1",), "sigma=-1"),
@@ -189,6 +189,15 @@ def test_folders_that_do_not_serve(folders, said, tmp_path):
     recipe = read_recipe(written(tmp_path), [f"data.source={tmp_path / 'photos'}"])
     with pytest.raises(DataError, match=said):
         pretrain(recipe, out=tmp_path / "run")
+
+
+def test_the_head_phase_trains_the_decoder_and_patience_goes_by_the_loss(tmp_path):
+    phases = ["schedule={name: two-stage, head_epochs: 1}", "train.epochs=3", "train.early_stop.patience=1"]
+    unsteady = ["model.backbone=test_resnet", "optim.lr=0.05"]
+    result = pretrain(read_recipe(written(tmp_path), [*phases, *unsteady]), out=tmp_path / "run")
+    lines = epochs(tmp_path / "run")
+    assert [line["phase"] for line in lines][:2] == [1, 2]
+    assert result["loss"] == min(line["validation"]["loss"] for line in lines)
 
 
 def test_a_plan_writes_nothing(tmp_path, monkeypatch):

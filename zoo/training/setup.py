@@ -1,6 +1,6 @@
 """A recipe's parts: data, model and phases, built and described before anything is written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from zoo.config.recipe import AUTO, LAST, Named, Recipe
-from zoo.contracts import Phase
+from zoo.contracts import HEAD, Phase
 from zoo.data.dataset import ImageData, load_data
 from zoo.data.image_store import EvalTransform
 from zoo.data.loader import Normalise
@@ -61,19 +61,23 @@ def build(recipe: Recipe, data: ImageData | None = None) -> Setup:
     return set_up(recipe, data, model)
 
 
-def set_up(recipe: Recipe, data: ImageData, model: nn.Module) -> Setup:
-    """The parts around a model that is built: its groups, the phases, and how images become inputs. Raises ZooError."""
+def set_up(recipe: Recipe, data: ImageData, model: nn.Module, own: Mapping[str, nn.Parameter] | None = None) -> Setup:
+    """The parts around a model that is built: its groups, the phases, and how images become inputs. Raises ZooError.
+
+    own: parameters by name that the method trains with the head, where the model's head has none.
+    """
+    own = own or {}
     backbone = innermost(model.backbone if isinstance(model, Classifier) else model)
-    size = recipe.data.image_size or native_size(backbone)
+    size = input_size(recipe, backbone)
     cfg, adaptation = config(backbone), adapt(model, recipe.model.adapter)
     channels = recipe.model.in_chans
     mean, std = (per_channel(cfg[key], channels) for key in ("mean", "std"))
     model = adaptation.model
     groups = parameter_groups(model, size, channels, adaptation.fixed)
-    phases = plan_phases(recipe, groups)
+    phases = plan_phases(recipe, {**groups, HEAD: (*groups[HEAD], *own)})
     _check_last(recipe, phases)
     for phase in phases:  # a wrong option is found before anything is written
-        build_optimizer(model, groups, phase, recipe.optim)
+        build_optimizer(model, groups, phase, recipe.optim, list(own.values()))
     return Setup(
         recipe,
         data,
@@ -84,6 +88,11 @@ def set_up(recipe: Recipe, data: ImageData, model: nn.Module) -> Setup:
         Normalise(mean, std, recipe.train.channels_last),
         adaptation.merge,
     )
+
+
+def input_size(recipe: Recipe, backbone: nn.Module) -> int:
+    """Height and width in pixels of a model's inputs."""
+    return recipe.data.image_size or native_size(backbone)
 
 
 def _check_last(recipe: Recipe, phases: Sequence[Phase]) -> None:
