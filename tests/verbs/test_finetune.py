@@ -82,6 +82,7 @@ def test_the_environment_says_what_it_ran_on(finished: Path) -> None:
     assert facts["precision"] == "fp32" and facts["processes"] == 1
     assert facts["channels_last"] is True and facts["measured"] == {} and facts["device"]["processor"]
     assert {p["kind"]: p["owner"] for p in facts["plugins"]} == {
+        "method": "timm-zoo",
         "head": "timm-zoo",
         "schedule": "timm-zoo",
         "loss": "timm-zoo",
