@@ -36,6 +36,7 @@ NUMBER = struct.Struct("i")
 FROZEN = (
     *("ACCELERATE", "ARROW", "CUDA", "DATASETS", "HF_", "HOME", "HUGGINGFACE", "KMP_", "LANG", "LC_", "LD_", "MALLOC"),
     *("MKL", "MPL", "OMP_", "OPENBLAS", "PYTHON", "TIMM", "TORCH", "TRANSFORMERS", "TZ", "XDG_"),
+    "CXX",
 )
 """How variables begin that are read when Python starts or a library is imported."""
 READ_AT_CALL = ("HF_TOKEN", "PYTHONPATH", "PYTHONSAFEPATH")

@@ -11,7 +11,7 @@ data:
 """
 """Line 5 is free for more."""
 MLP = GOOD.replace("resnet18\n", "resnet18\n  head: {name: mlp, hidden: 8}\n")
-TOP = "model, data, task, schedule, optim, train"
+TOP = "model, data, task, method, schedule, optim, train"
 
 
 def faults(text: str, *overrides: str) -> list[str]:

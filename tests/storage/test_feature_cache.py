@@ -95,7 +95,7 @@ def test_a_wrong_budget(text, monkeypatch):
 
 
 def test_what_a_kill_left_is_swept_and_what_is_being_made_is_not(folder):
-    code = "import sys; from zoo import cache\nwith feature_cache.adding('a', 4, {}) as p:\n p.write_bytes(b'1'); print('in', flush=True); sys.stdin.read()"
+    code = "import sys; from zoo.storage import feature_cache\nwith feature_cache.adding('a', 4, {}) as p:\n p.write_bytes(b'1'); print('in', flush=True); sys.stdin.read()"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"in\n"
     add("b")
