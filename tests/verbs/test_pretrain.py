@@ -13,7 +13,7 @@ from processes import epochs, here, pair, stop_at
 from safetensors.torch import load_file
 
 from zoo.config.loading import read_recipe
-from zoo.errors import DataError, ModelError, UsageError
+from zoo.errors import DataError, ModelError, RunError, UsageError
 from zoo.plugins import installed
 from zoo.verbs.evaluate import evaluate
 from zoo.verbs.finetune import finetune
@@ -132,6 +132,15 @@ def test_a_killed_run_goes_on_bit_for_bit(trained, tmp_path):
     assert epochs(tmp_path / "run") == epochs(trained) and result["split"] == "validation"
     own, other = (load_file(run / "model" / "model.safetensors") for run in (tmp_path / "run", trained))
     assert all(torch.equal(own[name], tensor) for name, tensor in other.items())
+
+
+def test_a_finished_run_is_not_resumed_but_trained_on(trained):
+    with pytest.raises(RunError) as caught:
+        resume(trained)
+    assert str(caught.value) == (
+        f"{trained} is finished; train a classifier on it: "
+        f"zoo finetune --recipe NAME model.backbone=local-dir:{trained}/model"
+    )
 
 
 def test_two_processes_train_what_one_trains(tmp_path):

@@ -75,4 +75,4 @@ def _measure(setup: Setup, progress: Progress, processes: Processes, reporter: R
     return {**document, "split": "test", "classes": list(setup.data.classes)}
 
 
-FINETUNE = RunKind("finetune", _build, _measure, _publish)
+FINETUNE = RunKind("finetune", _build, _measure, _publish, "see its result: zoo evaluate {run}")

@@ -40,4 +40,5 @@ def _publish(run: Run, setup: Setup, result: dict[str, Any], facts: dict[str, An
     save_backbone(run.model, setup.model, setup.transform, setup.normalise)
 
 
-PRETRAIN = RunKind("pretrain", build_pretraining, _measure, _publish)
+ONWARD = "train a classifier on it: zoo finetune --recipe NAME model.backbone=local-dir:{run}/model"
+PRETRAIN = RunKind("pretrain", build_pretraining, _measure, _publish, ONWARD)

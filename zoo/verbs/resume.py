@@ -20,11 +20,11 @@ def resume(folder: str | Path, reporter: Reporter | None = None) -> dict[str, An
     """Go on with an interrupted run from its newest whole checkpoint and return its metrics. Raises ZooError."""
     run, reporter = Run(folder), reporter or Reporter()
     run.check_started()
-    if run.finished:
-        raise RunError(f"{run.folder} is finished; see its result: zoo evaluate {run.folder}")
     recipe = read_stored_recipe(run.recipe)
     facts = json.loads(run.environment.read_text(encoding="utf-8"))
     kind = KINDS[facts.get("verb", FINETUNE.verb)]  # runs of earlier versions name none
+    if run.finished:
+        raise RunError(f"{run.folder} is finished; {kind.onward.format(run=run.folder)}")
     if recipe.task == AUTO and kind is FINETUNE:  # a run of an earlier version, which had one task
         recipe = recipe.model_copy(update={"task": "multiclass"})
     return go_on(kind, run, recipe, facts, reporter)

@@ -38,12 +38,14 @@ class RunKind:
 
     build: makes the parts of a recipe, writes nothing. measure: the metrics of the weights that are kept; called on
     every process. publish: writes the model's folder from (run, setup, result, facts of the environment).
+    onward: what to do with a finished run, and the command for it, where `{run}` stands for its folder.
     """
 
     verb: str
     build: Callable[[Recipe], Setup]
     measure: Callable[[Setup, Progress, Processes, Reporter], dict[str, Any]]
     publish: Callable[[Run, Setup, dict[str, Any], dict[str, Any]], None]
+    onward: str
 
 
 def start(
