@@ -15,7 +15,7 @@ from zoo.models.backbone import build_backbone
 from zoo.models.classifier import Classifier, build_classifier, halves
 from zoo.models.param_groups import parameter_groups
 from zoo.models.saved import readable_by_timm, save_model
-from zoo.models.transfer import ConcatBackbones, FrozenSplit, PretrainedLogits, stage_names
+from zoo.models.transfer import ConcatBackbones, PretrainedLogits, TruncatedBackbone, stage_names
 from zoo.verbs.evaluate import evaluate
 from zoo.verbs.finetune import finetune
 
@@ -142,7 +142,7 @@ def test_a_cut_computes_what_timm_taps_there_with_fewer_parameters(family):
         tapped = whole.forward_intermediates(x, indices=[index], intermediates_only=True)[-1]
     torch.manual_seed(0)
     model = build_classifier(spec(family, cut=stage), 5, size).eval()
-    assert isinstance(model.backbone, FrozenSplit)
+    assert isinstance(model.backbone, TruncatedBackbone)
     with torch.inference_mode():
         assert torch.equal(model.backbone.forward_features(x), tapped)
     count = sum(p.numel() for p in model.backbone.parameters())

@@ -30,7 +30,7 @@ from zoo.models.backbone import config, one_line, read_safetensors
 from zoo.models.classifier import Classifier, build_classifier
 from zoo.models.names import without_folders
 from zoo.models.predictor import ImageClassifier
-from zoo.models.transfer import ConcatBackbones, FrozenSplit, Wrapped, innermost
+from zoo.models.transfer import ConcatBackbones, TruncatedBackbone, Wrapped, innermost
 from zoo.plugins import find, find_backbone
 from zoo.storage.atomic import whole_folder
 from zoo.tasks.rule import IDENTITY, Rule, read_rule
@@ -148,7 +148,7 @@ def readable_by_timm(model: nn.Module) -> str:
     """What plain timm loads from the saved folder: the whole `model`, its `features`, or `nothing`."""
     if not isinstance(model, Classifier):
         return "model"
-    return "nothing" if isinstance(model.backbone, ConcatBackbones | FrozenSplit) else "features"
+    return "nothing" if isinstance(model.backbone, ConcatBackbones | TruncatedBackbone) else "features"
 
 
 def _rebuildable(spec: Model, written: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

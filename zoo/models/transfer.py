@@ -3,7 +3,7 @@
     replace   images -> stages -> features -> [head]                      the default, and no wrapper at all
     stack     images -> stages -> features -> classifier -> [head]        `PretrainedLogits`
     insert    images -> stages -> features -> [block] -> head or classifier   `PreLogits`, `Bottleneck`, `WithAdapterBlock`
-    cut       images -> stages up to a named one -> [head]                `FrozenSplit`
+    cut       images -> stages up to a named one -> [head]                `TruncatedBackbone`
     concat    images -> backbone 1, backbone 2, ... -> features -> [head] `ConcatBackbones`
 
 What stands in brackets is new and belongs to the group `head`.
@@ -67,7 +67,7 @@ class Intermediate(Wrapped):
         return self.backbone.forward_intermediates(x, indices=[self.index], intermediates_only=True)[-1]
 
 
-class FrozenSplit(Intermediate):
+class TruncatedBackbone(Intermediate):
     """The same with the stages above removed, so that nothing of them is computed, kept or saved."""
 
 
@@ -145,14 +145,14 @@ def innermost(backbone: nn.Module) -> nn.Module:
     return backbone
 
 
-def cut(model: nn.Module, stage: str, example: torch.Tensor) -> FrozenSplit:
+def cut(model: nn.Module, stage: str, example: torch.Tensor) -> TruncatedBackbone:
     """`model` up to `stage` (`layer3`, `features.denseblock3`, `blocks.5`), the stages above removed.
 
     Raises UsageError for an unknown stage, ModelError where removing them changes what comes out on `example`.
     example: images (B, C, H, W).
     """
     index = _stage_index(model, stage)
-    part = FrozenSplit(model, index)
+    part = TruncatedBackbone(model, index)
     with evaluating(model), torch.no_grad():
         before = part.forward_features(example)
         try:
