@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from zoo.evaluation import multiclass, multilabel, ranking
+from zoo.evaluation import multiclass, multilabel
 from zoo.evaluation.inference import Predictions
 from zoo.evaluation.metrics import DEAR, MANY_SCORES, compute, number
 from zoo.tasks.losses import Loss
@@ -61,8 +61,7 @@ class Evaluation:
             rows = zip(*precision_recall_fscore_support(true, given, labels=labels, zero_division=0), strict=True)
             return {name: _described(*row) for name, row in zip(self.classes, rows, strict=True)}
         found = {}
-        precisions = ranking.average_precision(self.scored.scores, self.scored.targets)
-        areas = ranking.auroc(self.scored.scores, self.scored.targets)
+        precisions, areas = self.scored.average_precisions, self.scored.areas
         for k, name in enumerate(self.classes):
             known = self.scored.known[:, k]
             true, given = self.scored.positive[known, k].numpy(), self.scored.given[known, k].numpy()

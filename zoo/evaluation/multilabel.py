@@ -55,6 +55,16 @@ class MultilabelScores:
         return (probabilities >= thresholds) & self.known
 
     @cached_property
+    def average_precisions(self) -> Tensor:
+        """Average precision of each label (K,); NaN where it has no positive."""
+        return ranking.average_precision(self.scores, self.targets)
+
+    @cached_property
+    def areas(self) -> Tensor:
+        """Area under each label's ROC curve (K,); NaN where it lacks positives or negatives."""
+        return ranking.auroc(self.scores, self.targets)
+
+    @cached_property
     def present(self) -> Tensor:
         """Labels that have a positive (K,)."""
         return self.positive.any(0)
@@ -74,7 +84,7 @@ class MultilabelScores:
 
 def mean_average_precision(m: MultilabelScores) -> Tensor:
     """Mean average precision of the labels that have a positive; a scalar."""
-    return ranking.average_precision(m.scores, m.targets).nanmean()
+    return m.average_precisions.nanmean()
 
 
 def macro_f1(m: MultilabelScores) -> Tensor:
@@ -94,7 +104,7 @@ def samples_f1(m: MultilabelScores) -> Tensor:
 
 def auroc(m: MultilabelScores) -> Tensor:
     """Mean area over the labels that have both positives and negatives. A scalar."""
-    return ranking.auroc(m.scores, m.targets).nanmean()
+    return m.areas.nanmean()
 
 
 def log_loss(m: MultilabelScores) -> Tensor:
