@@ -4,10 +4,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from zoo.distributed.processes import Processes
 from zoo.errors import RunError
 from zoo.training import checkpoint
-from zoo.training.stateful import Stateful
+from zoo.training.learner import own_tensors
+from zoo.training.stateful import MethodState, ModuleState, Stateful
 
 SHARE = 50
 """At least this many times the duration of a save lies between two, so that saving costs 2 % at most."""
@@ -35,6 +38,12 @@ class Checkpointer:
             stateful.load(*self._loaded.pop(name))
         elif required:
             raise RunError(f"the checkpoint holds no state of '{name}'; it is another version's. Start a new run")
+
+    def register_model(self, model: nn.Module, learner: nn.Module, wanted: bool) -> None:
+        """Save the whole model and, where its learner has any, the learner's own tensors. wanted: as for `ModuleState`."""
+        self.register("model", ModuleState(model, wanted))
+        if own_tensors(learner):
+            self.register("method", MethodState(learner, wanted))
 
     def unregister(self, *names: str) -> None:
         """Forget states that end with a phase; names that are not registered are passed over."""

@@ -173,9 +173,7 @@ class PhaseRunner:
         Raises RunError where it lacks something.
         """
         main = self.inputs.processes.is_main
-        checkpointer.register("model", ModuleState(self.model, main))
-        if own_tensors(self.learner):
-            checkpointer.register("method", MethodState(self.learner, main))
+        checkpointer.register_model(self.model, self.learner, main)
         checkpointer.register("optim", OptimizerState(self.optimizer.optimizer, main), required=resumed)
         if self.ema:
             checkpointer.register("ema", ModuleState(self.ema.module.model, main), required=resumed)
@@ -197,9 +195,7 @@ class PhaseRunner:
             MethodState(inputs.learner, True).load(*MethodState(self.learner, True).state())
             self.learner, self.model = inputs.learner, inputs.model
         checkpointer.unregister("optim", "ema", "ema-method")
-        checkpointer.register("model", ModuleState(inputs.model, main))
-        if own_tensors(inputs.learner):
-            checkpointer.register("method", MethodState(inputs.learner, main))
+        checkpointer.register_model(inputs.model, inputs.learner, main)
         self.ema = None
         self.wrapped, self.optimizer = inputs.processes.accelerator.free_memory(self.wrapped, self.optimizer)
         inputs.learner.to(inputs.processes.device)

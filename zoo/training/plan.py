@@ -27,7 +27,7 @@ REPEATS = 2
 
 @dataclass(frozen=True)
 class PhasePlan:
-    """One line of the plan. cut: where the frozen part that runs once ends, None where all runs in every epoch; seconds: estimate of training and validation, None where nothing was timed."""
+    """One line of the plan. split_point: where the frozen part that runs once ends, None where all runs in every epoch; seconds: estimate of training and validation, None where nothing was timed."""
 
     phase: Phase
     trainable: int
@@ -99,7 +99,7 @@ def lay_out(
     costs: Costs | None = None,
     processes: int = 1,
 ) -> list[PhasePlan]:
-    """The plan's lines. images: counts per split; cuts: where each phase is cut; costs: measured, or None for no estimate."""
+    """The plan's lines. images: counts per split; split_points: where each phase's frozen part ends; costs: measured, or None for no estimate."""
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     plans = []
     for phase, split_point in zip(phases, split_points, strict=True):

@@ -139,7 +139,7 @@ def place(setup: Setup, processes: Processes) -> None:
 
 
 def make_example(setup: Setup, processes: Processes, count: int = FEW) -> torch.Tensor:
-    """`count` random inputs of the right shape, no more than a batch has, for timing and for trying cuts."""
+    """`count` random inputs of the right shape, no more than a batch has, for timing and for trying split points."""
     generator = torch.Generator().manual_seed(0)
     size = (
         min(count, setup.recipe.data.batch_size),
@@ -152,7 +152,7 @@ def make_example(setup: Setup, processes: Processes, count: int = FEW) -> torch.
 
 
 def describe(setup: Setup, processes: Processes, split_points: Sequence[str | None]) -> dict[str, Any]:
-    """The plan as data: what `--dry-run --json` prints and the screen draws. cuts: the name of the place where each phase's model is cut."""
+    """The plan as data: what `--dry-run --json` prints and the screen draws. split_points: where each phase's frozen part ends."""
     recipe, model = setup.recipe, setup.model.to(processes.device)
     images = {name: len(split) for name, split in setup.data.splits.items()}
     timed = make_example(setup, processes, max(FEW, TIMED_PIXELS // setup.transform.size**2))

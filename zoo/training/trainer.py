@@ -13,13 +13,12 @@ from zoo.distributed.fsdp import load_full_state
 from zoo.errors import Interrupted, NonFiniteLoss
 from zoo.tasks.metrics_table import better
 from zoo.training.checkpointer import Checkpointer
-from zoo.training.learner import own_tensors
 from zoo.training.pending_losses import PendingLosses
 from zoo.training.phase_runner import PhaseRunner, TrainingInputs
 from zoo.training.plan import steps_per_epoch
 from zoo.training.signals import StopFlag
 from zoo.training.state import BestWeights, Progress, TrainingResult
-from zoo.training.stateful import MethodState, ModuleState, MustMatch, ScalerState
+from zoo.training.stateful import MustMatch, ScalerState
 from zoo.training.validation import choose_validation
 
 
@@ -46,9 +45,7 @@ class Trainer:
         self.checkpointer.register("precision", MustMatch("precision", self.processes.precision))
         self.checkpointer.register("progress", self.progress)
         self.checkpointer.register("best", self.best)
-        self.checkpointer.register("model", ModuleState(inputs.model, self.processes.is_main))
-        if own_tensors(inputs.learner):
-            self.checkpointer.register("method", MethodState(inputs.learner, self.processes.is_main))
+        self.checkpointer.register_model(inputs.model, inputs.learner, self.processes.is_main)
         if (scaler := self.processes.accelerator.scaler) is not None:
             self.checkpointer.register("scaler", ScalerState(scaler))
 
