@@ -105,6 +105,19 @@ def online_again() -> Iterator[None]:
             sys.modules["huggingface_hub.constants"].HF_HUB_OFFLINE = bool(before)
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One process on the CPU, whatever the tests before were."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "ZOO_PROCESSES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 Install = Callable[..., Path]
 
 

@@ -1,9 +1,7 @@
 import json
-from collections.abc import Iterator
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from processes import pair
 from torch import nn
 
@@ -14,15 +12,7 @@ from zoo.errors import RunError, UsageError
 CPU = not torch.cuda.is_available()
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One process on the CPU, whatever the tests before were."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "ZOO_PROCESSES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.mark.parametrize(("wanted", "found"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from torch import nn
 
 from zoo.data.loader import Batch, FeatureLoader
@@ -13,16 +12,7 @@ from zoo.distributed.processes import Processes
 from zoo.errors import RunError
 from zoo.evaluation.inference import predict, predict_all
 
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One process on the CPU, whatever the tests before were."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "ZOO_PROCESSES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def features(processes: Processes, count: int) -> FeatureLoader:
